@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""cmake --install puts everything where Debian expects it, and what it puts there runs."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+WANTED = ("usr/bin/countersign", "usr/share/man/man8/countersign.8", "usr/share/doc/countersign/README.md",
+          "usr/share/doc/countersign/LICENSE", "usr/share/doc/countersign/CLAIMS.md")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--build", type=Path, required=True)
+    arguments.add_argument("--version", required=True)
+    args = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run(["cmake", "--install", str(args.build), "--prefix", f"{scratch}/usr"], check=True, stdout=subprocess.DEVNULL)
+        found = [f"{name}: not installed" for name in WANTED if not (Path(scratch) / name).is_file()]
+        if not found:
+            said = subprocess.run([f"{scratch}/usr/bin/countersign", "--version"], check=True, text=True, stdout=subprocess.PIPE).stdout
+            if said != f"countersign {args.version}\n":
+                found.append(f"countersign --version says {said!r}, the project is {args.version}")
+            found += man_breaches(sorted(Path(scratch).glob("usr/share/man/*/*")))
+    print("\n".join(found) or "installs, and runs from there")
+    return 1 if found else 0
+
+
+def man_breaches(pages):
+    for page in pages:
+        said = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", str(page)], check=False, text=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
+        if said.strip():
+            yield f"{page.name}: {said.strip()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

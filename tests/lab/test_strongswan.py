@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The ground is real: strongSwan's IKEv2 with certificates, through the middle's NAT."""
+
+import tempfile
+from pathlib import Path
+
+import labtest
+from labtest import HOST_B, LAN, WAN
+from lablib import middle
+from lablib.pcap import AH, ESP, UDP
+from lablib.proc import run
+
+CONFIGURATION = """\
+connections {{
+  lab {{
+    version = 2
+    local_addrs = {local}
+    remote_addrs = {remote}
+    proposals = aes256gcm16-prfsha256-ecp256
+    local {{ auth = pubkey
+             certs = {name}.pem
+             id = {name}.lab }}
+    remote {{ auth = pubkey
+              id = {peer}.lab }}
+    children {{ net {{ local_ts = {local_ts}
+                       remote_ts = {remote_ts}
+                       esp_proposals = aes256gcm16 }} }}
+  }}
+}}
+"""
+
+
+def certificates(directory):
+    """A CA and a P-256 certificate per gateway."""
+    def openssl(*argv):
+        run(["openssl", *map(str, argv)], cwd=directory)
+
+    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Lab IKE CA", "-days", "2")
+    for name in ("gwa", "gwb"):
+        openssl("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}.lab")
+        (directory / f"{name}.ext").write_text(f"subjectAltName=DNS:{name}.lab\n")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+                "-extfile", f"{name}.ext", "-days", "2", "-out", f"{name}.pem")
+
+
+class NatTraversal(labtest.LabTest):
+    def setUp(self):
+        self.clear_ipsec()
+        self.addCleanup(self.clear_ipsec)
+        middle.nat(self.lab, on=True)
+        self.addCleanup(middle.nat, self.lab, False)
+
+    def start(self, gateway, peer, directory, remote):
+        side, other = gateway.name[-1], peer[-1]
+        (directory / "swanctl.conf").write_text(CONFIGURATION.format(
+            local=WAN[4][side], remote=remote, name=gateway.name, peer=peer, local_ts=LAN[4][side], remote_ts=LAN[4][other]))
+        gateway.push([directory / "swanctl.conf"], "/etc/swanctl")
+        gateway.push([directory / "ca.pem"], "/etc/swanctl/x509ca")
+        gateway.push([directory / f"{gateway.name}.pem"], "/etc/swanctl/x509")
+        gateway.push([directory / f"{gateway.name}.key"], "/etc/swanctl/private")
+        gateway.run(["systemctl", "start", "strongswan"])
+        gateway.run(["swanctl", "--load-all"])
+
+    def test_ikev2_certificates_esp_in_udp(self):
+        with tempfile.TemporaryDirectory() as scratch:
+            certificates(Path(scratch))
+            self.start(self.gwb, "gwa", Path(scratch), "%any")
+            self.start(self.gwa, "gwb", Path(scratch), WAN[4]["b"])
+        with self.wire("wanb") as seen:
+            self.gwa.run(["swanctl", "--initiate", "--child", "net", "--timeout", "30"])
+            self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
+        encapsulated = [p for p in seen if p.proto == UDP and 4500 in (p.sport, p.dport)]
+        self.assertGreaterEqual(len(encapsulated), 6, "ESP in UDP 4500 on the wire")
+        self.assertFalse([p for p in seen if p.proto in (ESP, AH)], "bare IPsec behind NAT")
+        self.assertFalse([p for p in seen if bytes([192, 0, 2, 1]) in p.data[12:20]], "gateway A's own address passed the NAT")
+        self.assert_no_plaintext(seen)
+        self.assertIn("AES_GCM_16-256", self.gwa.run(["swanctl", "--list-sas"]).out)
+        self.assertIn("encap type espinudp", self.gwb.run(["ip", "xfrm", "state"]).out)
+
+
+if __name__ == "__main__":
+    labtest.main()
