@@ -5,6 +5,7 @@
 ctest counts a skipped test among the passed ones, so the last line here is our own.
 """
 
+import hashlib
 import os
 import re
 import subprocess
@@ -15,7 +16,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.+\s*(.*?)\s+([\d.]+) sec")
 SKIP_WORDS = ("SKIP:", "MISSING TIER:")
-LAB_OF_TESTS = "ctest"  # tests/lab/CMakeLists.txt names it so
 RULE = "=" * 72
 
 
@@ -57,23 +57,22 @@ def reason(case):
     return next((line.strip() for line in lines if line.strip().startswith(SKIP_WORDS)), "it gave no reason")
 
 
-def take_lab_down():
-    """ctest does it as the last test; not when it is interrupted."""
-    if (Path("/run/countersign-lab") / LAB_OF_TESTS).exists():
-        subprocess.run([str(ROOT / "scripts/lab"), "--name", LAB_OF_TESTS, "down"], check=False)
+def take_lab_down(build):
+    """ctest does it as its last test, but not when it is interrupted."""
+    name = "t" + hashlib.md5(str(build).encode()).hexdigest()[:8]  # as tests/lab/CMakeLists.txt names it
+    subprocess.run([str(ROOT / "scripts/lab"), "--name", name, "down"], check=False)
 
 
 def main():
-    build, arguments = Path(sys.argv[1]), sys.argv[2:]
-    report = build.resolve() / "junit.xml"
+    build, arguments = Path(sys.argv[1]).resolve(), sys.argv[2:]
+    report = build / "junit.xml"
     report.unlink(missing_ok=True)
     try:
         code, summary = stream(build, arguments, report)
     except KeyboardInterrupt:
         print("\ntest: interrupted", file=sys.stderr)
+        take_lab_down(build)
         return 130
-    finally:
-        take_lab_down()
     cases = ElementTree.parse(report).getroot().findall("testcase") if report.exists() else []
     failed = [c for c in cases if c.get("status") == "fail"]
     skipped = [c for c in cases if said_skip(c)]
