@@ -11,11 +11,12 @@
 
 namespace {
 
-// iptables lives there, and PATH often does not say so.
+// iptables lives there, and PATH often does not say so. No thread runs yet.
 void add_sbin_to_path() {
-  const char* path = std::getenv("PATH");
-  setenv("PATH",
-         (std::string(path != nullptr ? path : "/usr/bin:/bin") + ":/usr/sbin:/sbin").c_str(), 1);
+  const char* path = std::getenv("PATH");  // NOLINT(concurrency-mt-unsafe)
+  const std::string longer =
+      std::string(path != nullptr ? path : "/usr/bin:/bin") + ":/usr/sbin:/sbin";
+  setenv("PATH", longer.c_str(), 1);  // NOLINT(concurrency-mt-unsafe)
 }
 
 }  // namespace

@@ -23,31 +23,31 @@ class Nfqueue : public testing::TestWithParam<Family> {
   Nfqueue()
       : pair_(get(make_pair())),
         sender_(get(pair_.a.run([] { return PacketSender::open(); }))),
-        receiver_(get(pair_.b.run([this] { return EspReceiver::open(family()); }))),
+        receiver_(get(pair_.b.run([] { return EspReceiver::open(family()); }))),
         capture_(get(pair_.b.run([] { return Capture::open("right"); }))) {}
 
-  Family family() const { return GetParam(); }
-  std::size_t index() const { return family() == Family::v4 ? 0 : 1; }
+  static Family family() { return GetParam(); }
+  static std::size_t index() { return family() == Family::v4 ? 0 : 1; }
 
-  Bytes packet(std::uint32_t sequence = 1, std::size_t body = 80) const {
+  static Bytes packet(std::uint32_t sequence = 1, std::size_t body = 80) {
     return esp_packet({.source = kAddressesA.at(index()),
                        .target = kAddressesB.at(index()),
                        .sequence = sequence,
                        .body = body});
   }
 
-  void rule(const Netns& netns, std::vector<std::string> rule) const {
+  static void rule(const Netns& netns, std::vector<std::string> rule) {
     get(change_mangle(netns, family(), std::move(rule)));
   }
   void queue_input() const { rule(pair_.b, queue_esp("-A", "INPUT", kIn)); }
 
-  NfQueue open_input(NfQueue::Options options = {}) const {
+  [[nodiscard]] NfQueue open_input(NfQueue::Options options = {}) const {
     options.number = kIn;
     return get(pair_.b.run([&] { return NfQueue::open(options); }));
   }
 
   // Waits until `count` packets came to b's interface, so that silence behind it means something.
-  std::vector<Capture::Packet> expect_on_wire(std::size_t count) const {
+  std::vector<Capture::Packet> expect_on_wire(std::size_t count) {
     auto seen = get(capture_.collect(count, kPatience));
     EXPECT_EQ(seen.size(), count);
     return seen;
@@ -89,7 +89,7 @@ TEST_P(Nfqueue, AcceptedArrivesByteForByte) {
   get(sender_.send(packet()));
   expect_received(packet());
   EXPECT_EQ(get(listener.stop()).handled, 1U);
-  EXPECT_EQ(queued, std::vector<Bytes>(1, packet()));
+  EXPECT_EQ(queued, std::vector<Bytes>{packet()});
 }
 
 TEST_P(Nfqueue, ExtendedOnTheWayOutAndRestoredOnTheWayIn) {
@@ -205,7 +205,7 @@ TEST_P(Nfqueue, AnUnknownPacketsVerdictIsRefusedAndCounted) {
 }
 
 // IPv4 is whole again before the input hook by itself; IPv6 once something asks for connection
-// tracking. The engine must see packets, not fragments.
+// tracking, so FACTS says. The engine must see packets, not fragments.
 TEST_P(Nfqueue, FragmentsAreReassembledBeforeInput) {
   if (family() == Family::v6) {
     rule(pair_.b, {"-A", "INPUT", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"});
@@ -223,7 +223,7 @@ TEST_P(Nfqueue, FragmentsAreReassembledBeforeInput) {
   expect_on_wire(2);
   expect_received(whole);
   EXPECT_EQ(get(listener.stop()).handled, 1U);
-  EXPECT_EQ(queued, std::vector<Bytes>(1, whole));
+  EXPECT_EQ(queued, std::vector<Bytes>{whole});
 }
 
 TEST(NfqueueIpv6, WithoutConnectionTrackingFragmentsComeToInput) {
@@ -263,7 +263,7 @@ TEST(NfqueueListener, PollEndsInTimeAndByStop) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Nfqueue, testing::Values(Family::v4, Family::v6),
-                         [](const auto& each) { return each.param == Family::v4 ? "v4" : "v6"; });
+                         [](const auto& test) { return test.param == Family::v4 ? "v4" : "v6"; });
 
 }  // namespace
 }  // namespace cs::test

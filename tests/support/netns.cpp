@@ -7,6 +7,7 @@
 
 #include <array>
 #include <string_view>
+#include <thread>
 
 #include "base/panic.h"
 
@@ -35,6 +36,19 @@ Result<UniqueFd> make_namespace() {
   return fd;
 }
 
+// The kernel tells IPv6 of a link that came up a moment later; what is sent before is lost, and the
+// neighbour asked for again only after a second.
+Result<void> await_link(const CableEnd& end) {
+  constexpr int kTurns = 500;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    CS_TRY(const Outcome shown,
+           end.netns.command({"ip", "-o", "link", "show", "dev", end.interface}));
+    if (shown.output.find("state UP") != std::string::npos) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return Error(ErrorKind::timed_out, "waiting for the link of " + end.interface);
+}
+
 }  // namespace
 
 Result<Netns> Netns::create() {
@@ -42,7 +56,7 @@ Result<Netns> Netns::create() {
   Netns netns(std::move(fd));
   for (const Setting& setting : kSettings)
     CS_CHECK(netns.write_sysctl(setting.name, setting.value));
-  CS_CHECK(netns.must({"ip", "link", "set", "lo", "up"}));
+  CS_CHECK(netns.must({"ip", "link", "set", "dev", "lo", "up"}));
   return netns;
 }
 
@@ -86,17 +100,18 @@ Result<void> Netns::write_sysctl(const std::string& name, const std::string& val
 }
 
 Result<void> connect(const CableEnd& left, const CableEnd& right) {
-  CS_CHECK(left.netns.must({"ip", "link", "add", left.interface, "type", "veth", "peer", "name",
-                            right.interface, "netns", right.netns.path()}));
+  CS_CHECK(left.netns.must({"ip", "link", "add", "name", left.interface, "type", "veth", "peer",
+                            "name", right.interface, "netns", right.netns.path()}));
   for (const CableEnd* end : {&left, &right}) {
     for (const std::string& address : end->addresses) {
       std::vector<std::string> argv{"ip", "addr", "add", address, "dev", end->interface};
       if (address.find(':') != std::string::npos) argv.emplace_back("nodad");
       CS_CHECK(end->netns.must(std::move(argv)));
     }
-    CS_CHECK(end->netns.must({"ip", "link", "set", end->interface, "up"}));
+    CS_CHECK(end->netns.must({"ip", "link", "set", "dev", end->interface, "up"}));
   }
-  return {};
+  CS_CHECK(await_link(left));
+  return await_link(right);
 }
 
 }  // namespace cs::test

@@ -22,9 +22,9 @@ class Netns {
   // forwarded, no router is listened to. Fails without CAP_SYS_ADMIN.
   static Result<Netns> create();
 
-  int fd() const { return fd_.get(); }
+  [[nodiscard]] int fd() const { return fd_.get(); }
   // Names it for other programs, for as long as this process and object live.
-  std::string path() const;
+  [[nodiscard]] std::string path() const;
 
   // Runs a command inside to its end.
   Result<Outcome> command(std::vector<std::string> argv,

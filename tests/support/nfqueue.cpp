@@ -41,7 +41,7 @@ template <class T>
 std::optional<T> struct_of(const nlattr* attribute) {
   const auto bytes = bytes_of(attribute, sizeof(T));
   if (!bytes) return std::nullopt;
-  T value;
+  T value{};
   std::memcpy(&value, bytes->data(), sizeof(T));
   return value;
 }
@@ -246,9 +246,10 @@ Result<QueueRow> queue_row(std::uint16_t number) {
   if (!table) return Error(ErrorKind::io, "opening " + path).with_hint("it is for root only");
   for (std::string line; std::getline(table, line);) {
     std::istringstream words(line);
-    std::uint32_t queue = 0, port = 0, mode = 0, range = 0;
+    std::uint32_t queue = 0;
+    std::uint32_t other = 0;  // port id, copy mode, copy range
     QueueRow row;
-    words >> queue >> port >> row.waiting >> mode >> range >> row.dropped >> row.user_dropped;
+    words >> queue >> other >> row.waiting >> other >> other >> row.dropped >> row.user_dropped;
     if (words && queue == number) return row;
   }
   return Error(ErrorKind::not_found, name_of(number) + " has no listener in " + path);

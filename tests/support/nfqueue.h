@@ -48,7 +48,7 @@ struct Verdict {
 namespace message {
 struct Dropped {                    // cannot be given to a handler
   std::optional<std::uint32_t> id;  // without one not even a verdict can be given
-  bool truncated;                   // else: attributes missing
+  bool truncated = false;           // else: attributes missing
 };
 struct Refused {  // the kernel's answer to something we sent
   int error;
@@ -89,7 +89,7 @@ class NfQueue {
 
   // Handles what is there, up to a bound; never waits. fd() is readable while there is something.
   Result<void> receive(const Handler& handler);
-  int fd() const { return mnl_socket_get_fd(socket_.get()); }
+  [[nodiscard]] int fd() const { return mnl_socket_get_fd(socket_.get()); }
 
   // Gives the verdict on a packet that was held. Not for Kind::hold.
   Result<void> decide(std::uint32_t id, const Verdict& verdict);
@@ -97,7 +97,7 @@ class NfQueue {
   // Ends poll(), now or the next time; from any thread. Stays.
   void stop();
 
-  const Counters& counters() const { return counters_; }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
 
  private:
   struct Close {
@@ -123,6 +123,8 @@ class QueueThread {
   ~QueueThread();
   QueueThread(const QueueThread&) = delete;
   QueueThread& operator=(const QueueThread&) = delete;
+  QueueThread(QueueThread&&) = delete;
+  QueueThread& operator=(QueueThread&&) = delete;
 
   // Ends the thread and closes the queue. Fails if polling failed. The second call says the same.
   Result<NfQueue::Counters> stop();

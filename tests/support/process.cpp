@@ -4,11 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/mman.h>
-extern "C" {  // this glibc header forgets to say so itself
-#include <sys/pidfd.h>
-}
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -16,6 +12,7 @@ extern "C" {  // this glibc header forgets to say so itself
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstring>
 
 namespace cs::test {
@@ -46,6 +43,7 @@ void say(const char* text) {
 // Between clone and exec in a process that may have had threads: system calls only, no allocation.
 [[noreturn]] void become(const Child& child) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  setsid();  // else its `kill 0` would reach us: a process group is not bounded by a PID namespace
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -60,6 +58,11 @@ void say(const char* text) {
 // fork() with a PID namespace and a pidfd, which the C library has no call for.
 long fork_init(int* pidfd) {
   return syscall(SYS_clone, CLONE_NEWPID | CLONE_PIDFD | SIGCHLD, nullptr, pidfd, nullptr, nullptr);
+}
+
+// As a system call, because glibc 2.36 declares its own with the wrong linkage for C++.
+long send_signal(int pidfd, int number) {
+  return syscall(SYS_pidfd_send_signal, pidfd, number, nullptr, 0);
 }
 
 Result<UniqueFd> memory_file(const std::string& content) {
@@ -100,7 +103,7 @@ Result<Process> Process::start(const Options& options) {
 
 Process::~Process() {
   if (!pidfd_) return;
-  pidfd_send_signal(pidfd_.get(), SIGKILL, nullptr, 0);
+  send_signal(pidfd_.get(), SIGKILL);
   static_cast<void>(reap());
 }
 
@@ -116,14 +119,14 @@ Result<Outcome> Process::wait(std::chrono::milliseconds limit) {
   } while (ready < 0 && errno == EINTR);
   Outcome outcome;
   outcome.timed_out = ready == 0;
-  if (ready <= 0) pidfd_send_signal(pidfd_.get(), SIGKILL, nullptr, 0);
+  if (ready <= 0) send_signal(pidfd_.get(), SIGKILL);
   CS_TRY(outcome.exit_code, reap());
   outcome.output = read_all(output_.get());
   return outcome;
 }
 
 Result<void> Process::signal(int number) const {
-  if (pidfd_send_signal(pidfd_.get(), number, nullptr, 0) != 0) {
+  if (send_signal(pidfd_.get(), number) != 0) {
     return from_errno(errno, "sending signal " + std::to_string(number));
   }
   return {};

@@ -27,7 +27,7 @@ class Process {
  public:
   struct Options {
     std::vector<std::string> argv;  // argv[0] is looked up in PATH
-    std::string input;              // its standard input
+    std::string input = {};         // its standard input
     int netns = -1;                 // network namespace to enter; -1: ours
   };
 
@@ -36,6 +36,8 @@ class Process {
 
   Process(Process&&) = default;
   Process& operator=(Process&&) = delete;
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
   ~Process();
 
   // Waits for its end, at most `limit`, then kills it. Only once.

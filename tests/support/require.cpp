@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kSkipped = 77;
 
+// NOLINTBEGIN(concurrency-mt-unsafe): called before a thread was started, says the header
+
 bool is_in_path(std::string_view name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin");
@@ -40,5 +42,7 @@ void programs(std::initializer_list<std::string_view> names) {
   }
   if (!absent.empty()) missing("not installed: " + absent, "run scripts/setup test");
 }
+
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace cs::test::require

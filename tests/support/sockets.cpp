@@ -32,6 +32,15 @@ Result<UniqueFd> sending_socket(int domain, std::optional<std::uint32_t> mark) {
   return fd;
 }
 
+// A burst must not be lost to a small buffer and look like silence.
+Result<void> enlarge_buffer(const UniqueFd& fd) {
+  const int size = 16 << 20;
+  if (setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) != 0) {
+    return from_errno(errno, "enlarging a receive buffer");
+  }
+  return {};
+}
+
 // One datagram; nullopt if none came before `deadline`.
 Result<std::optional<Bytes>> receive_one(int fd, Clock::time_point deadline) {
   for (;;) {
@@ -84,6 +93,7 @@ Result<void> PacketSender::send(ByteView packet) const {
 
 Result<EspReceiver> EspReceiver::open(Family family) {
   CS_TRY(UniqueFd fd, raw_socket(family == Family::v4 ? AF_INET : AF_INET6, IPPROTO_ESP));
+  CS_CHECK(enlarge_buffer(fd));
   return EspReceiver(std::move(fd));
 }
 
@@ -100,6 +110,7 @@ Bytes EspReceiver::form_of(ByteView packet) {
 Result<Capture> Capture::open(const std::string& interface, std::vector<std::uint8_t> protocols) {
   UniqueFd fd(socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!fd) return from_errno(errno, "opening a packet socket").with_hint("run as root");
+  CS_CHECK(enlarge_buffer(fd));
   // Else it would also tell what the interface sends.
   const int on = 1;
   setsockopt(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));

@@ -63,7 +63,7 @@ class Capture {
  private:
   Capture(UniqueFd fd, std::vector<std::uint8_t> protocols)
       : fd_(std::move(fd)), protocols_(std::move(protocols)) {}
-  bool is_wanted(ByteView packet) const;
+  [[nodiscard]] bool is_wanted(ByteView packet) const;
   UniqueFd fd_;
   std::vector<std::uint8_t> protocols_;
 };

@@ -121,10 +121,10 @@ TEST(ByteWriter, WritesNothingIntoNothing) {
 TEST(ByteWriter, AllocatesNothingOnSuccess) {
   std::array<std::uint8_t, 64> memory{};
   const Bytes name{'n'};
-  const std::size_t before = test::allocations;
+  const std::size_t before = test::allocations();
   ByteWriter writer(memory);
   const auto result = writer.u8(1).u64be(2).vec8(name).zeros(3).finish("a packet's extension, say");
-  EXPECT_EQ(test::allocations, before);
+  EXPECT_EQ(test::allocations(), before);
   EXPECT_EQ(result->size(), 14U);
 }
 

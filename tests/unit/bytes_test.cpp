@@ -262,14 +262,14 @@ TEST(ByteReader, AllocatesNeitherOnSuccessNorOnRefusal) {
   std::uint8_t small = 0;
   std::uint64_t large = 0;
   ByteView view;
-  const std::size_t before = test::allocations;
+  const std::size_t before = test::allocations();
   const bool read = reader.u8(small) && reader.u64be(large) && reader.take(3, view);
   const bool refused = reader.take(1000, view) || reader.vec8(0, view) || reader.expect_end();
-  EXPECT_EQ(test::allocations, before);
+  EXPECT_EQ(test::allocations(), before);
   EXPECT_TRUE(read);
   EXPECT_FALSE(refused);
   (void)reader.failure("something with a name long enough to need memory");
-  EXPECT_GT(test::allocations, before) << "the counter does not count";
+  EXPECT_GT(test::allocations(), before) << "the counter does not count";
 }
 
 }  // namespace

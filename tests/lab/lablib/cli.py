@@ -45,7 +45,7 @@ def parser():
 
     up = verb("up", do_up, "boot the lab; everything or nothing")
     up.add_argument("--topology", choices=TOPOLOGIES, default="two-gateways")
-    up.add_argument("--guests", type=int, default=1, help="how many, for --topology guests")
+    up.add_argument("--guests", type=int, default=1, metavar="N", choices=range(1, 33), help="how many, for --topology guests (1 to 32)")
     up.add_argument("--fresh", action="store_true", help="take down what is left of an earlier one first")
     verb("down", do_down, "end every process, namespace, mount and file of the lab")
     verb("image", do_image, "build the guest image if it is not in the cache")

@@ -39,6 +39,7 @@ class Hostile:
         self.namespace = middle_namespace(lab)
         self.stats, self.ready = lab.home / "middle.json", lab.home / "middle.ready"
         self.log = lab.home / "middle.log"
+        self.process = None  # only where start() ran: the command that stops it is another process
 
     def running(self):
         return pids_naming(f"--stats-file\0{self.stats}")
@@ -53,12 +54,12 @@ class Hostile:
         argv += ["--limit", str(limit)] if limit is not None else []
         argv += [f"--offset={offset}"] if offset is not None else []
         with open(self.log, "w") as log:
-            process = subprocess.Popen(netns.inside(self.namespace, argv), stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(netns.inside(self.namespace, argv), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_LIMIT
         while not self.ready.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
                 raise LabError(f"cs-middle did not start: {self.log.read_text().strip()}")
             time.sleep(0.02)
         self.rules("-A", toward, proto)
@@ -70,6 +71,8 @@ class Hostile:
         if not self.running():
             raise LabError("the middle is not hostile now")
         end_all(self.running)
+        if self.process:
+            self.process.wait()
         try:
             return json.loads(self.stats.read_text())
         except FileNotFoundError:
