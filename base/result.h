@@ -31,7 +31,9 @@ class [[nodiscard]] Result {
   template <class U>
   requires(std::is_class_v<T>&& std::convertible_to<U, T> &&
            !std::same_as<std::remove_cvref_t<U>, T> && !std::convertible_to<U, Error> &&
-           !std::same_as<std::remove_cvref_t<U>, Result>) Result(U&& value)
+           !std::same_as<std::remove_cvref_t<U>, Result>)
+      // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): it does not see what is required.
+      Result(U&& value)
       : state_(std::in_place_index<0>, std::forward<U>(value)) {}
   // NOLINTEND(google-explicit-constructor)
 

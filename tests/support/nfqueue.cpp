@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <fstream>
@@ -19,7 +20,8 @@ namespace {
 // The longest payload, its attribute headers and what else comes with it.
 constexpr std::size_t kReceiveBuffer = 0xffff + 4096;
 constexpr std::size_t kSmallMessage = 512;
-constexpr int kTurns = 1000;  // then look whether to stop, also under a flood
+constexpr int kLastErrno = 4095;  // of the kernel
+constexpr int kTurns = 1000;      // then look whether to stop, also under a flood
 
 using Attributes = std::array<const nlattr*, NFQA_MAX + 1>;
 
@@ -48,8 +50,12 @@ std::optional<T> struct_of(const nlattr* attribute) {
 
 Message read_packet(const nlmsghdr& header) {
   Attributes attributes{};
-  if (header.nlmsg_len < mnl_nlmsg_size(sizeof(nfgenmsg)) ||
-      mnl_attr_parse(&header, sizeof(nfgenmsg), remember_attribute, &attributes) != MNL_CB_OK) {
+  constexpr std::size_t kFixed = NLMSG_HDRLEN + NLMSG_ALIGN(sizeof(nfgenmsg));
+  if (header.nlmsg_len < kFixed) return message::Dropped{std::nullopt, false};
+  // Not mnl_attr_parse(): that rounds the message's length up, and so reads behind it.
+  const void* first = mnl_nlmsg_get_payload_offset(&header, sizeof(nfgenmsg));
+  if (mnl_attr_parse_payload(first, header.nlmsg_len - kFixed, remember_attribute, &attributes) !=
+      MNL_CB_OK) {
     return message::Dropped{std::nullopt, false};
   }
   const auto packet = struct_of<nfqnl_msg_packet_hdr>(attributes[NFQA_PACKET_HDR]);
@@ -67,7 +73,8 @@ Message read_error(const nlmsghdr& header) {
   if (header.nlmsg_len < mnl_nlmsg_size(sizeof(nlmsgerr))) return message::Other{};
   const auto* said = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(&header));
   if (said->error == 0) return message::Other{};
-  return message::Refused{-said->error};
+  const bool is_errno = said->error < 0 && said->error >= -kLastErrno;
+  return message::Refused{is_errno ? -said->error : EPROTO};
 }
 
 Result<void> send(mnl_socket* socket, const nlmsghdr* message, const std::string& tried) {
@@ -80,6 +87,15 @@ std::string name_of(std::uint16_t number) {
 }
 
 }  // namespace
+
+// Not mnl_nlmsg_ok(): for it a length of 2^31 and more is negative, hence short enough.
+const nlmsghdr* Messages::next() {
+  if (left_.size() < sizeof(nlmsghdr)) return nullptr;
+  const auto* header = reinterpret_cast<const nlmsghdr*>(left_.data());
+  if (header->nlmsg_len < sizeof(nlmsghdr) || header->nlmsg_len > left_.size()) return nullptr;
+  left_ = left_.subspan(std::min<std::size_t>(NLMSG_ALIGN(header->nlmsg_len), left_.size()));
+  return header;
+}
 
 Message read_message(const nlmsghdr& header) {
   constexpr std::uint16_t kPacket = NFNL_SUBSYS_QUEUE << 8 | NFQNL_MSG_PACKET;
@@ -131,9 +147,8 @@ Result<void> NfQueue::await_ack() {
   const std::string tried = "binding " + name_of(number_);
   const ssize_t size = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
   if (size < 0) return from_errno(errno, tried);
-  const auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-  if (!mnl_nlmsg_ok(header, static_cast<int>(size)))
-    return Error(ErrorKind::io, tried + ": no valid answer");
+  const auto* header = Messages(ByteView(buffer_).first(static_cast<std::size_t>(size))).next();
+  if (header == nullptr) return Error(ErrorKind::io, tried + ": no valid answer");
   const Message said = read_message(*header);
   if (const auto* refused = std::get_if<message::Refused>(&said)) {
     return from_errno(refused->error, tried)
@@ -171,11 +186,8 @@ Result<void> NfQueue::receive(const Handler& handler) {
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) return {};
     if (size < 0) return from_errno(errno, "receiving from " + name_of(number_));
-    int left = static_cast<int>(size);
-    const auto* header = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-    for (; mnl_nlmsg_ok(header, left); header = mnl_nlmsg_next(header, &left)) {
-      CS_CHECK(dispatch(*header, handler));
-    }
+    Messages messages(ByteView(buffer_).first(static_cast<std::size_t>(size)));
+    while (const nlmsghdr* header = messages.next()) CS_CHECK(dispatch(*header, handler));
   }
   return {};
 }

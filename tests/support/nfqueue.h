@@ -57,7 +57,17 @@ struct Other {};
 }  // namespace message
 using Message = std::variant<QueuedPacket, message::Dropped, message::Refused, message::Other>;
 
-// Reads one message; `header` was checked by mnl_nlmsg_ok(). Trusts no attribute to be there.
+// The netlink messages in what one receive brought, up to the first that is not wholly there.
+class Messages {
+ public:
+  explicit Messages(ByteView received) : left_(received) {}
+  const nlmsghdr* next();  // nullptr: no more
+
+ private:
+  ByteView left_;
+};
+
+// Reads one message, as Messages gives it. Trusts no attribute to be there.
 Message read_message(const nlmsghdr& header);
 
 // A listener on one NFQUEUE of the network namespace it was opened in; it may be used from any

@@ -177,6 +177,22 @@ TEST_F(QueueMessage, ShorterThanItsOwnHeader) {
   expect_dropped(std::nullopt, false);
 }
 
+TEST_F(QueueMessage, IsGivenWholeOrNotAtAll) {
+  put_header();
+  put_payload();
+  const ByteView all(reinterpret_cast<const std::uint8_t*>(memory_.data()), header_->nlmsg_len);
+  for (std::size_t size = 0; size < all.size(); ++size) {
+    EXPECT_EQ(Messages(all.first(size)).next(), nullptr) << size;
+  }
+  Messages whole(all);
+  EXPECT_EQ(whole.next(), header_);
+  EXPECT_EQ(whole.next(), nullptr);
+  for (const std::uint32_t length : {0U, NLMSG_HDRLEN - 1U, 0x80000000U, 0xffffffffU}) {
+    header_->nlmsg_len = length;
+    EXPECT_EQ(Messages(all).next(), nullptr) << length;
+  }
+}
+
 TEST_F(QueueMessage, OtherMessagesArePassedOver) {
   header_->nlmsg_type = NLMSG_DONE;
   EXPECT_TRUE(std::holds_alternative<message::Other>(read_message(*header_)));
@@ -187,7 +203,7 @@ TEST(RequireDeathTest, ProgramsThatAreNotThere) {
   require::programs({"sh"});
   EXPECT_EXIT(
       {
-        unsetenv("CI");  // NOLINT(concurrency-mt-unsafe): a process of its own
+        unsetenv("CI");
         require::programs({"sh", "no-such-program"});
       },
       testing::ExitedWithCode(77), "");

@@ -64,7 +64,7 @@ Field vec(std::string name, ReadVec read, std::size_t prefix, const Bytes& expec
 }
 
 // Every kind of read, and bytes written down by hand: an encoder's mistakes cannot hide here.
-const Bytes record{
+constexpr auto record = std::to_array<std::uint8_t>({
     0x01,                                            // u8
     0x01, 0x02,                                      // u16be
     0x01, 0x02, 0x03, 0x04,                          // u32be
@@ -80,7 +80,7 @@ const Bytes record{
     'l',  'm',                                       // copy_to(2)
     'n',  'o',                                       // nested(2)
     'p',                                             // skip(1)
-};
+});
 
 std::vector<Field> fields() {
   return {

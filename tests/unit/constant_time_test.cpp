@@ -29,7 +29,7 @@ TEST(ConstantTimeEqual, IsEqualForTheSameBytes) {
 
 TEST(ConstantTimeEqual, SeesEverySingleBit) {
   const ExactBuffer original = counted(33);
-  for (std::size_t bit = 0; bit < 33 * 8; ++bit) {
+  for (std::size_t bit = 0; bit < original.view().size() * 8; ++bit) {
     ExactBuffer changed = counted(33);
     changed.bytes()[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
     EXPECT_FALSE(constant_time_equal(original.view(), changed.view())) << bit;

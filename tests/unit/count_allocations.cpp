@@ -15,6 +15,7 @@ std::size_t allocations() noexcept {
 }
 }  // namespace cs::test
 
+// NOLINTBEGIN(cppcoreguidelines-no-malloc): these are what everybody else calls instead.
 void* operator new(std::size_t size) {
   ++count;
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
@@ -26,3 +27,4 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t /*size*/) noexcept {
   std::free(memory);
 }
+// NOLINTEND(cppcoreguidelines-no-malloc)

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -40,10 +41,12 @@ TEST(Error, DoesNotRetryUnlessToldTo) {
 }
 
 TEST(Error, SurvivesACopy) {
-  const Error first = from_errno(EPIPE, "writing").context("telling the peer");
-  const Error second = first;
-  EXPECT_EQ(first.message(), second.message());
+  std::optional<Error> first = from_errno(EPIPE, "writing").context("telling the peer");
+  const Error second = *first;
+  EXPECT_EQ(first->message(), second.message());
+  first.reset();
   EXPECT_EQ(second.os_error(), EPIPE);
+  EXPECT_TRUE(second.message().starts_with("telling the peer")) << second.message();
 }
 
 struct Expected {

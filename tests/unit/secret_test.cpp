@@ -48,6 +48,7 @@ Watch watch;  // NOLINT: munmap has no other way to be told
 
 }  // namespace
 
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): libc's are reserved ones.
 extern "C" int munmap(void* address, std::size_t length) noexcept {
   const auto* begin = static_cast<const std::uint8_t*>(address);
   if (watch.data >= begin && watch.data < begin + length) {
@@ -67,8 +68,8 @@ concept Streamable = requires(T value) {
   std::cout << value;
 };
 template <class T>
-concept Comparable = requires(T value) {
-  value == value;
+concept Comparable = requires(T one, T other) {
+  one == other;
 };
 
 static_assert(!std::is_copy_constructible_v<SecretBytes> &&
@@ -194,11 +195,10 @@ TEST(SecretBytes, IsLeftOutOfCoreDumps) {
 TEST(SecretBytes, LiesBetweenPagesNobodyMayTouch) {
   const SecretBytes secret = counted(32);
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  const auto address = reinterpret_cast<std::uintptr_t>(secret.bytes().data());
-  EXPECT_EQ(mapping_of(reinterpret_cast<void*>(address)).permissions, "rw-p");
-  EXPECT_EQ(mapping_of(reinterpret_cast<void*>(address + 32)).permissions, "---p")
-      << "guard right behind its end";
-  EXPECT_EQ(mapping_of(reinterpret_cast<void*>(address - page)).permissions, "---p");
+  const std::uint8_t* data = secret.bytes().data();
+  EXPECT_EQ(mapping_of(data).permissions, "rw-p");
+  EXPECT_EQ(mapping_of(data + 32).permissions, "---p") << "guard right behind its end";
+  EXPECT_EQ(mapping_of(data - page).permissions, "---p");
 }
 
 TEST(SecretBytes, WipesOnDemand) {

@@ -52,7 +52,7 @@ TEST(UniqueFd, MovesItsOwnership) {
   const int fd = open_null();
   UniqueFd first(fd);
   UniqueFd second(std::move(first));
-  EXPECT_EQ(first.get(), -1);  // NOLINT(bugprone-use-after-move): what a move leaves is promised
+  EXPECT_EQ(first.get(), -1);  // NOLINT(*-move): what a move leaves is promised
   EXPECT_EQ(second.get(), fd);
 
   const int replaced = open_null();

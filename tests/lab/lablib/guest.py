@@ -8,6 +8,7 @@ reaches it.
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import time
@@ -48,13 +49,13 @@ class Guest(Endpoint):
         """Boots and returns once commands run in it. `plugs`: (interface, namespace, name there) per NIC."""
         tpm.start(self.tpm_state, self.home / "tpm.sock", self.home / "tpm.log")
         taps = [("mgmt", self.namespaces["mgmt"], self.node.name), *plugs]
-        seen = self.console.stat().st_size if self.console.exists() else 0
         self.launch(accelerator, taps)
-        self.wait_ready(seen)
+        self.wait_ready()
         self.open_channel()
         self.configure([name for name, _, _ in plugs])
 
     def launch(self, accelerator, taps):
+        seen = self.console.stat().st_size if self.console.exists() else 0  # of earlier boots
         fds = []
         try:
             for number, (_, namespace, name) in enumerate(taps):
@@ -66,7 +67,7 @@ class Guest(Endpoint):
         finally:
             for fd in fds:
                 os.close(fd)
-        identity = {"pid": process.pid, "started": start_time(process.pid), "since": time.time()}
+        identity = {"pid": process.pid, "started": start_time(process.pid), "since": time.time(), "console_from": seen}
         (self.home / "qemu.json").write_text(json.dumps(identity))
 
     def qemu(self, accelerator, fds):
@@ -86,9 +87,9 @@ class Guest(Endpoint):
     def mac(self, nic):
         return f"52:54:00:00:{self.index:02x}:{nic:02x}"
 
-    def wait_ready(self, seen):
+    def wait_ready(self):
         deadline = time.monotonic() + BOOT_LIMIT
-        while READY not in self.console_text()[seen:]:
+        while READY not in self.this_boot():
             if not self.running():
                 raise self.crashed("while it booted")
             if time.monotonic() > deadline:
@@ -156,6 +157,13 @@ class Guest(Endpoint):
     def console_text(self):
         return self.console.read_text(errors="replace") if self.console.exists() else ""
 
+    def this_boot(self):
+        if not self.console.exists():
+            return ""
+        with open(self.console, "rb") as console:
+            console.seek(self.identity()["console_from"])
+            return console.read().decode(errors="replace")
+
     def console_end(self):
         lines = [line.rstrip() for line in self.console_text().splitlines() if line.strip()]
         return f"\n--- end of its console ({self.console}) ---\n" + "\n".join(lines[-CONSOLE_TAIL:])
@@ -164,7 +172,9 @@ class Guest(Endpoint):
         """The error for it. Ends ssh too, which would hold its callers' streams until it notices by itself."""
         end_all(lambda: pids_naming(f"{self.control}\0"))
         log = (self.home / "qemu.log").read_text(errors="replace").strip() if (self.home / "qemu.log").exists() else ""
-        why = "its kernel panicked" if "Kernel panic" in self.console_text() else "QEMU ended"
+        # Quoted, because the stack trace that follows it can be longer than the end that is shown.
+        panic = re.search(r"Kernel panic - not syncing: (.*)", self.this_boot())
+        why = f"its kernel panicked: {panic[1].strip()}" if panic else "QEMU ended"
         said = f"\nQEMU said: {log}" if log else ""
         return LabError(f"guest {self.node.name} crashed {when}: {why}.{said}{self.console_end()}"
                         f"\n--- bring it back with: scripts/lab reboot {self.node.name}")
