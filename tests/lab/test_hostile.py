@@ -9,7 +9,6 @@ from labtest import HOST_B, WAN
 from lablib import middle
 from lablib.middle import Hostile
 
-
 PINGS = 6
 
 
@@ -73,7 +72,6 @@ class HostileMiddle(labtest.LabTest):
             self.assertEqual(done["acted"], PINGS // 2)
 
     def test_nat_hides_the_sender(self):
-
         middle.nat(self.lab, True)
         self.addCleanup(middle.nat, self.lab, False)
         with self.wire("wanb") as seen:

@@ -205,7 +205,7 @@ TEST_P(Nfqueue, AnUnknownPacketsVerdictIsRefusedAndCounted) {
 }
 
 // IPv4 is whole again before the input hook by itself; IPv6 once something asks for connection
-// tracking, so FACTS says. The engine must see packets, not fragments.
+// tracking, as this rule does. The engine must see packets, not fragments.
 TEST_P(Nfqueue, FragmentsAreReassembledBeforeInput) {
   if (family() == Family::v6) {
     rule(pair_.b, {"-A", "INPUT", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP"});
