@@ -53,7 +53,7 @@ class Lifecycle(unittest.TestCase):
         links = subprocess.run(["ip", "-o", "link"], stdout=subprocess.PIPE, text=True, check=True).stdout
         self.assertNotIn("cs" + str(os.getpid()), links, "tap devices")
 
-    def test_crash_is_told_and_reboot_brings_it_back_with_its_tpm(self):
+    def test_crash_and_lost_tpm_are_told_and_reboot_brings_both_back(self):
         up = lab("up", "--topology", "guests", "--guests", "1")
         self.assertEqual(up.returncode, 0, up.stderr)
         self.assertEqual(lab("run", "g1", "--", "sh", "-c", "echo kept > /root/kept; sync").returncode, 0)
@@ -74,6 +74,15 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(back.returncode, 0, back.stderr)
         self.assertEqual(lab("run", "g1", "--", "cat", "/root/kept").stdout, "kept\n")
         self.assertEqual(lab("run", "g1", "--", "tpm2_readpublic", "-c", "0x81010001").stdout, ek)
+
+        self.assertEqual(subprocess.call(["pkill", "-f", f"swtpm.*{RUN_ROOT / NAME}/g1/tpm"]), 0)
+        lost = lab("run", "g1", "--", "tpm2_getrandom", "4")
+        self.assertNotEqual(lost.returncode, 0)
+        self.assertIn("g1 has lost its TPM", lost.stderr)
+        self.assertIn("reboot g1", lost.stderr)
+        status = lab("status")
+        self.assertEqual((status.returncode, "no TPM" in status.stdout), (1, True), status.stdout)
+
         self.assertEqual(lab("down").returncode, 0)
         self.assert_nothing_left()
 

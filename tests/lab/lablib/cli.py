@@ -49,7 +49,7 @@ def parser():
     up.add_argument("--fresh", action="store_true", help="take down what is left of an earlier one first")
     verb("down", do_down, "end every process, namespace, mount and file of the lab")
     verb("image", do_image, "build the guest image if it is not in the cache")
-    status = verb("status", do_status, "the nodes and how they are; exit code 1 if a guest has crashed")
+    status = verb("status", do_status, "the nodes and how they are; exit code 1 if a guest has crashed or lost its TPM")
     status.add_argument("--json", action="store_true")
     add_node_verbs(verb)
     add_middle_verbs(verb)

@@ -3,6 +3,7 @@
 
 import shlex
 import subprocess
+import sys
 import tarfile
 import time
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ class Endpoint:
     def ensure_alive(self):
         """Raises LabError, with the end of the console, when the node has crashed."""
 
+    def ailment(self):
+        """What is wrong with the node while it still runs, and the way back; empty: nothing."""
+        return ""
+
     def limited(self, argv, limit):
         return ["timeout", "--kill-after=2", str(limit), *argv] if limit else list(argv)
 
@@ -47,13 +52,15 @@ class Endpoint:
         out, err = self.supervise(process, limit)
         if check and process.returncode != 0:
             code = TIMED_OUT if process.returncode == TIMED_OUT else LAB_FAILED
-            raise LabError(f"{self.name}: {shlex.join(argv)}: exit code {process.returncode}\n{out}{err}", code)
+            raise LabError(f"{self.name}: {shlex.join(argv)}: exit code {process.returncode}\n{out}{err}{self.ailment()}", code)
         return Done(process.returncode, out, err)
 
     def interactive(self, argv, limit=DEFAULT_LIMIT):
         """Runs with the caller's own standard streams; returns the exit code."""
         process = self.popen(argv, limit, stdin=None)
         self.supervise(process, limit)
+        if process.returncode != 0 and self.ailment():
+            print(f"lab: {self.ailment()}", file=sys.stderr)
         return process.returncode
 
     def supervise(self, process, limit):

@@ -67,7 +67,7 @@ class Lab:
 
     def up(self, kind, count):
         """All or nothing: whatever goes wrong, also ctrl-C, leaves nothing behind."""
-        need("qemu-system-x86_64", "qemu-img", "ip", "ssh", "nsenter", "tcpdump", "iptables")
+        need("qemu-system-x86_64", "qemu-img", "taskset", "ip", "ssh", "nsenter", "tcpdump", "iptables")
         if self.home.exists():
             raise LabError(f"lab '{self.name}' is up, or something of it is left; first: scripts/lab{self.option()} down")
         self.home.mkdir(parents=True)
@@ -173,7 +173,7 @@ class Lab:
         for node in self.topology.nodes:
             if node.guest:
                 guest = self.guests[node.name]
-                nodes.append({"node": node.name, "kind": "guest", "state": "up" if guest.running() else "crashed",
+                nodes.append({"node": node.name, "kind": "guest", "state": guest.state(),
                               "pid": guest.identity()["pid"], "console": str(guest.console), "tpm": str(guest.tpm_state)})
             else:
                 nodes.append({"node": node.name, "kind": "namespace", "state": "up", "namespace": self.namespaces[node.name]})

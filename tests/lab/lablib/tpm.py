@@ -3,7 +3,7 @@
 
 import os
 
-from .proc import LabError, need, run
+from .proc import LabError, need, pids_naming, run
 
 BANKS = "sha1,sha256"
 
@@ -51,3 +51,7 @@ def start(state, socket, log):
     socket.unlink(missing_ok=True)
     run(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={state}", "--ctrl", f"type=unixio,path={socket}",
          "--log", f"file={log},level=1", "--daemon", "--terminate"])
+
+
+def running(state):
+    return bool(pids_naming(f"dir={state}\0"))
