@@ -11,6 +11,7 @@ from pathlib import Path
 
 import labtest
 from lablib.paths import REPO
+from lablib.proc import LabError, run
 
 
 def lab(*argv, **kwargs):
@@ -114,6 +115,12 @@ class Tool(labtest.LabTest):
             with self.subTest(program=program.name):
                 done = self.gwa.run([f"/tmp/unit/{program.name}", "--gtest_brief=1"], limit=120, check=False)
                 self.assertEqual(done.code, 0, done.out + done.err)
+
+    def test_a_warning_on_the_host_is_not_taken_for_data(self):
+        """apt warns about doubled sources, where the image builder asks it for its mirror."""
+        self.assertEqual(run(["sh", "-c", "echo W: careful >&2; echo data"]), "data\n")
+        with self.assertRaisesRegex(LabError, "exit code 3\nsaid\nbecause"):
+            run(["sh", "-c", "echo because >&2; echo said; exit 3"])
 
 
 if __name__ == "__main__":

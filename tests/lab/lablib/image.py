@@ -104,7 +104,7 @@ def bootstrap(root, sources):
     # In namespaces of its own, and bound to our life: interrupted or killed, its processes and its
     # mounts below `root` are gone before anything removes that directory.
     run(["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL",
-         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--quiet",
+         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
          f"--include={','.join(packages())}", *options, SUITE, str(root), str(sources)],
         timeout=BUILD_LIMIT, env=os.environ | {"TMPDIR": str(root.parent)})
 

@@ -30,14 +30,14 @@ def run(argv, timeout=30, **kwargs):
     """Runs to the end, returns stdout; anything but exit code 0 is a LabError with what it printed."""
     kwargs.setdefault("text", True)
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               stdin=kwargs.pop("stdin", subprocess.DEVNULL), timeout=timeout, **kwargs)
     except FileNotFoundError:
         raise LabError(f"{argv[0]} is not installed; install with: scripts/setup lab") from None
     except subprocess.TimeoutExpired as late:
-        raise LabError(f"{' '.join(argv)}: no end within {timeout} s\n{late.output or ''}", TIMED_OUT) from None
+        raise LabError(f"{' '.join(argv)}: no end within {timeout} s\n{late.output or ''}{late.stderr or ''}", TIMED_OUT) from None
     if done.returncode != 0:
-        raise LabError(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}")
+        raise LabError(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
 
 
