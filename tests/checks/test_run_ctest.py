@@ -2,13 +2,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """scripts/test's reporter, on a real ctest: what fails, skips or is missing never looks like success."""
 
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Reporter(unittest.TestCase):
@@ -56,6 +65,26 @@ class Reporter(unittest.TestCase):
         self.assertNotEqual(code, 0)
         self.assertIn("FAILED: gone", said)
         self.assertTrue(said.endswith("\n1 passed, 1 failed, 0 skipped\n"), said)
+
+    def test_interrupted_it_ends_its_tests_and_takes_its_lab_down(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signal=number.name), tempfile.TemporaryDirectory() as scratch:
+                pid = Path(scratch) / "pid"
+                (Path(scratch) / "CTestTestfile.cmake").write_text(f'add_test(long "/bin/sh" "-c" "echo $$ > {pid}; exec sleep 60")')
+                with subprocess.Popen([sys.executable, str(SUPPORT / "run_ctest.py"), scratch], text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as reporter:
+                    deadline = time.monotonic() + 20
+                    while not (pid.exists() and pid.read_text().strip()):
+                        self.assertLess(time.monotonic(), deadline, "the test did not start")
+                        time.sleep(0.05)
+                    reporter.send_signal(number)
+                    said, _ = reporter.communicate(timeout=30)
+                self.assertEqual(reporter.returncode, 130, said)
+                self.assertIn(f"interrupted ({number.name})", said)
+                self.assertIn("was not up", said)  # scripts/lab down was asked
+                while is_running(int(pid.read_text())):
+                    self.assertLess(time.monotonic(), deadline + 10, "the test goes on")
+                    time.sleep(0.05)
 
     def test_crash_is_a_failure(self):
         code, said = self.report(("crash", "kill -SEGV $$"), ("good", "exit 0"))

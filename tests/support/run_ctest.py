@@ -8,6 +8,7 @@ ctest counts a skipped test among the passed ones, so the last line here is our 
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -17,6 +18,17 @@ ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.+\s*(.*?)\s+([\d.]+) sec")
 SKIP_WORDS = ("SKIP:", "MISSING TIER:")
 RULE = "=" * 72
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(BaseException):
+    """By ctrl-C, by whoever limits our time, by a terminal that went away."""
+
+
+def interrupt(number, frame):
+    for ours in INTERRUPTS:
+        signal.signal(ours, signal.SIG_IGN)  # once is enough: what follows is cleaning up
+    raise Interrupted(signal.Signals(number).name)
 
 
 def stream(build, arguments, report):
@@ -25,18 +37,28 @@ def stream(build, arguments, report):
             "--test-output-size-passed", "100000", "--test-output-size-failed", "1000000",
             "--parallel", str(os.cpu_count() or 1), *arguments]
     summary = []
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as ctest:
-        for line in ctest.stdout:
-            match = LINE.match(line)
-            if match:
-                name, verdict, seconds = match.groups()
-                verdict = re.sub(r"^\**", "", verdict).strip().lower()
-                print(f"  {verdict:10} {name} ({float(seconds):.1f} s)", flush=True)
-            elif summary or "tests passed" in line or line.startswith("No tests"):
-                summary.append(line.rstrip("\n"))
-            elif not re.match(r"^\s*Start\s+\d+: |^Internal ctest|^Test project|^\s*$", line):
-                print(f"  {line.rstrip()}", flush=True)
+    # A process group of its own: whatever ends us, we end all of it.
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          start_new_session=True) as ctest:
+        try:
+            for line in ctest.stdout:
+                show_progress(line, summary)
+        except Interrupted:
+            os.killpg(ctest.pid, signal.SIGTERM)
+            raise
     return ctest.returncode, summary
+
+
+def show_progress(line, summary):
+    match = LINE.match(line)
+    if match:
+        name, verdict, seconds = match.groups()
+        verdict = re.sub(r"^\**", "", verdict).strip().lower()
+        print(f"  {verdict:10} {name} ({float(seconds):.1f} s)", flush=True)
+    elif summary or "tests passed" in line or line.startswith("No tests"):
+        summary.append(line.rstrip("\n"))
+    elif not re.match(r"^\s*Start\s+\d+: |^Internal ctest|^Test project|^\s*$", line):
+        print(f"  {line.rstrip()}", flush=True)
 
 
 def show_failures(cases):
@@ -67,10 +89,12 @@ def main():
     build, arguments = Path(sys.argv[1]).resolve(), sys.argv[2:]
     report = build / "junit.xml"
     report.unlink(missing_ok=True)
+    for number in INTERRUPTS:
+        signal.signal(number, interrupt)
     try:
         code, summary = stream(build, arguments, report)
-    except KeyboardInterrupt:
-        print("\ntest: interrupted", file=sys.stderr)
+    except Interrupted as why:
+        print(f"\ntest: interrupted ({why})", file=sys.stderr)
         take_lab_down(build)
         return 130
     cases = ElementTree.parse(report).getroot().findall("testcase") if report.exists() else []
