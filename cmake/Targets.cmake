@@ -29,6 +29,8 @@ function(cs_write_targets)
         list(APPEND links ${value})
       endif()
     endforeach()
+    # A private library of a static one stands there like this; for us a link is a link.
+    list(TRANSFORM links REPLACE "^\\$<LINK_ONLY:(.*)>$" "\\1")
     list(REMOVE_DUPLICATES links)
     string(REPLACE ";" "\", \"" links "${links}")
     set(file "")

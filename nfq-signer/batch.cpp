@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/batch.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <string_view>
+
+#include "base/endian.h"
+#include "base/panic.h"
+
+namespace cs {
+
+namespace {
+
+constexpr std::string_view domain{"countersign batch v1", 21};  // with the zero behind it
+
+// Collects the bytes of one hash or statement on the stack; sizes are known when we compile.
+template <std::size_t capacity>
+class Message {
+ public:
+  Message& bytes(ByteView view) noexcept {
+    std::copy(view.begin(), view.end(), data_.begin() + static_cast<std::ptrdiff_t>(size_));
+    size_ += view.size();
+    return *this;
+  }
+  template <class T>
+  Message& number(T value) noexcept {
+    store<std::endian::big>(value, ByteSpan(data_).subspan(size_).template first<sizeof(T)>());
+    size_ += sizeof(T);
+    return *this;
+  }
+  [[nodiscard]] ByteView view() const noexcept { return ByteView(data_).first(size_); }
+  [[nodiscard]] const std::array<std::uint8_t, capacity>& all() const noexcept { return data_; }
+
+ private:
+  std::array<std::uint8_t, capacity> data_{};
+  std::size_t size_ = 0;
+};
+
+// 1 + 16 + 1 + 4 + 2 × 32 bytes are the most a node is made from.
+using NodeMessage = Message<86>;
+
+}  // namespace
+
+BatchHash::BatchHash(const KeyScope& scope, const BatchId& batch) noexcept
+    : node_size_(cs::node_size(scope.suite)) {
+  Message<66> message;
+  message.number(std::uint8_t{3}).bytes(batch.salt).bytes(scope.session).number(scope.direction);
+  message.number(scope.key).number(batch.lane).number(batch.number).number(batch.count);
+  const Digest digest = sha256(message.view());
+  std::copy_n(digest.begin(), prefix_.size(), prefix_.begin());
+}
+
+Digest BatchHash::leaf(std::uint32_t index, const Digest& packet) const noexcept {
+  NodeMessage message;
+  message.number(std::uint8_t{1}).bytes(prefix_).number(index).bytes(packet);
+  return sha256(message.view());
+}
+
+Digest BatchHash::node(std::uint8_t level, std::uint32_t index, ByteView left,
+                       ByteView right) const noexcept {
+  NodeMessage message;
+  message.number(std::uint8_t{2})
+      .bytes(prefix_)
+      .number(level)
+      .number(index)
+      .bytes(left)
+      .bytes(right);
+  return sha256(message.view());
+}
+
+Digest BatchHash::climb(std::uint32_t index, std::uint32_t count, const Digest& packet,
+                        ByteView path) const noexcept {
+  Digest full = leaf(index, packet);
+  for (std::uint8_t level = 1; count > 1; ++level, index >>= 1U, count = (count + 1) >> 1U) {
+    if ((index ^ 1U) >= count) continue;  // promoted
+    const ByteView sibling = path.first(node_size_);
+    const ByteView own = ByteView(full).first(node_size_);
+    path = path.subspan(node_size_);
+    full = index % 2 == 0 ? node(level, index >> 1U, own, sibling)
+                          : node(level, index >> 1U, sibling, own);
+  }
+  return full;
+}
+
+Statement make_statement(const KeyScope& scope, const BatchId& batch, const Digest& root) noexcept {
+  Message<statement_size> message;
+  message.bytes({reinterpret_cast<const std::uint8_t*>(domain.data()), domain.size()});
+  message.number(wire_version).number(static_cast<std::uint8_t>(scope.suite));
+  message.number(static_cast<std::uint8_t>(node_size(scope.suite)));
+  message.bytes(scope.session).number(scope.direction).number(scope.key).number(batch.lane);
+  message.number(batch.number)
+      .number(batch.count)
+      .bytes(batch.salt)
+      .bytes(scope.pcr_digest)
+      .bytes(root);
+  return message.all();
+}
+
+// A tree of n leaves has at most 2n + 15 nodes when promoted ones are counted at each level.
+BatchTree::BatchTree(std::size_t capacity)
+    : nodes_((2 * std::min(capacity, max_batch) + 16) * 32) {}
+
+Digest BatchTree::build(const BatchHash& hash, std::span<const Digest> packets) noexcept {
+  if (packets.empty() || (2 * packets.size() + 16) * 32 > nodes_.size())
+    panic("BatchTree: not a batch of its size");
+  node_size_ = hash.node_size();
+  count_ = static_cast<std::uint32_t>(packets.size());
+  Digest full{};
+  const auto put = [this](std::size_t at, ByteView node) {
+    std::memcpy(&nodes_[at], node.data(), node_size_);
+  };
+  for (std::uint32_t i = 0; i < count_; ++i) {
+    full = hash.leaf(i, packets[i]);
+    put(i * node_size_, full);
+  }
+  std::size_t below = 0;
+  std::size_t above = count_ * node_size_;
+  std::uint32_t width = count_;
+  for (std::uint8_t level = 1; width > 1; ++level) {
+    const std::uint32_t next = (width + 1) >> 1U;
+    for (std::uint32_t j = 0; j < next; ++j) {
+      const ByteView pair = ByteView(nodes_).subspan(below + std::size_t{2} * j * node_size_);
+      if (2 * j + 1 < width) {
+        full = hash.node(level, j, pair.first(node_size_), pair.subspan(node_size_, node_size_));
+        put(above + j * node_size_, full);
+      } else {
+        put(above + j * node_size_, pair);
+      }
+    }
+    below = above;
+    above += next * node_size_;
+    width = next;
+  }
+  return full;  // the last one computed is the top: with two nodes below it, never promoted
+}
+
+void BatchTree::copy_path(std::uint32_t index, ByteSpan out) const noexcept {
+  std::size_t level = 0;
+  for (std::uint32_t width = count_; width > 1; index >>= 1U) {
+    const std::uint32_t sibling = index ^ 1U;
+    if (sibling < width) {
+      std::memcpy(out.data(), &nodes_[level + sibling * node_size_], node_size_);
+      out = out.subspan(node_size_);
+    }
+    level += width * node_size_;
+    width = (width + 1) >> 1U;
+  }
+}
+
+}  // namespace cs

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Merkle batches and what is signed of them: docs/WIRE.md, sections 3 and 4. Nothing here allocates
+// but BatchTree, when it is made.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "nfq-signer/extension.h"
+#include "nfq-signer/hash.h"
+#include "nfq-signer/key.h"
+
+namespace cs {
+
+// Names one batch for good; together with a KeyScope it is what P is made from.
+struct BatchId {
+  std::uint64_t number = 0;
+  std::uint16_t lane = 0;
+  std::uint16_t count = 0;
+  Salt salt{};
+};
+
+// The hashes of one batch. Holds P.
+class BatchHash {
+ public:
+  BatchHash() = default;
+  BatchHash(const KeyScope& scope, const BatchId& batch) noexcept;
+
+  [[nodiscard]] std::size_t node_size() const noexcept { return node_size_; }
+  // full() of docs/WIRE.md; a node is the first node_size() bytes of it.
+  [[nodiscard]] Digest leaf(std::uint32_t index, const Digest& packet) const noexcept;
+  [[nodiscard]] Digest node(std::uint8_t level, std::uint32_t index, ByteView left,
+                            ByteView right) const noexcept;
+  // The root that `path` leads to from this leaf. `path` has path_depth() nodes.
+  [[nodiscard]] Digest climb(std::uint32_t index, std::uint32_t count, const Digest& packet,
+                             ByteView path) const noexcept;
+
+ private:
+  std::array<std::uint8_t, 16> prefix_{};
+  std::size_t node_size_ = 16;
+};
+
+inline constexpr std::size_t statement_size = 153;
+using Statement = std::array<std::uint8_t, statement_size>;
+
+// The bytes that are signed.
+[[nodiscard]] Statement make_statement(const KeyScope& scope, const BatchId& batch,
+                                       const Digest& root) noexcept;
+
+// The whole tree of a batch, on the signer's side. Reused from batch to batch.
+class BatchTree {
+ public:
+  // For batches of up to `capacity` packets, at most max_batch.
+  explicit BatchTree(std::size_t capacity);
+
+  // `packets` are the digests, 1 to capacity of them. Returns the root.
+  Digest build(const BatchHash& hash, std::span<const Digest> packets) noexcept;
+  // Writes the path of a leaf of the tree last built: path_depth() nodes.
+  void copy_path(std::uint32_t index, ByteSpan out) const noexcept;
+
+ private:
+  std::vector<std::uint8_t> nodes_;  // level after level, node_size_ bytes each
+  std::size_t node_size_ = 16;
+  std::uint32_t count_ = 0;
+};
+
+}  // namespace cs

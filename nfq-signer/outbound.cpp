@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/outbound.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace cs {
+
+void OutboundBatch::close(OutboundKey& key, std::span<const Digest> digests) {
+  key_ = &key;
+  digests_.assign(digests.begin(), digests.end());
+  id_.number = key.take_batch_number();
+  id_.lane = key.lane();
+  id_.count = static_cast<std::uint16_t>(digests.size());
+  randombytes_buf(id_.salt.data(), id_.salt.size());
+  const BatchHash hash(key.scope(), id_);
+  statement_ = make_statement(key.scope(), id_, tree_.build(hash, digests_));
+}
+
+ExtensionFields OutboundBatch::fields_of(std::size_t index,
+                                         const std::optional<Original>& original) const noexcept {
+  const KeyScope& scope = key_->scope();
+  return {.batch = id_.number,
+          .key = scope.key,
+          .pcr_tag = scope.pcr_tag(),
+          .lane = id_.lane,
+          .index = static_cast<std::uint16_t>(index),
+          .count = id_.count,
+          .suite = scope.suite,
+          .original = original};
+}
+
+std::size_t OutboundBatch::extension_size(const Layout& at, std::size_t index,
+                                          const std::optional<Original>& original) const noexcept {
+  return cs::extension_size(at, fields_of(index, original));
+}
+
+void OutboundBatch::write_extension(std::size_t index, const std::optional<Original>& original,
+                                    ByteSpan out) const noexcept {
+  const ExtensionParts parts = write_fields(fields_of(index, original), out);
+  tree_.copy_path(static_cast<std::uint32_t>(index), parts.path);
+  std::copy(signature_.begin(), signature_.end(), parts.signature.begin());
+  std::copy(id_.salt.begin(), id_.salt.end(), parts.salt.begin());
+  const Tag tag = key_->gate().tag(digests_[index], out);
+  std::copy(tag.begin(), tag.end(), parts.tag.begin());
+}
+
+}  // namespace cs

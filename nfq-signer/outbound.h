@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The sender's side of docs/WIRE.md: from digests to extensions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "nfq-signer/batch.h"
+#include "nfq-signer/gate.h"
+#include "nfq-signer/key.h"
+#include "nfq-signer/signature.h"
+
+namespace cs {
+
+// A key with which one worker signs, in a lane that is its own. Who signs the statements (a session
+// key in memory, a TPM far away) is not its business.
+class OutboundKey {
+ public:
+  OutboundKey(const KeyScope& scope, Gate gate, std::uint16_t lane, KeyEnd end)
+      : scope_(scope), gate_(std::move(gate)), end_(end), lane_(lane) {}
+
+  [[nodiscard]] const KeyScope& scope() const noexcept { return scope_; }
+  [[nodiscard]] const Gate& gate() const noexcept { return gate_; }
+  [[nodiscard]] const KeyEnd& end() const noexcept { return end_; }
+  [[nodiscard]] std::uint16_t lane() const noexcept { return lane_; }
+  // Each number once.
+  [[nodiscard]] std::uint64_t take_batch_number() noexcept { return next_batch_++; }
+
+ private:
+  KeyScope scope_;
+  Gate gate_;
+  KeyEnd end_;
+  std::uint64_t next_batch_ = 0;
+  std::uint16_t lane_;
+};
+
+// One batch on its way: closed, then signed, then written packet by packet. Reused for the next
+// one; allocates only when it is made. The key must outlive it.
+class OutboundBatch {
+ public:
+  explicit OutboundBatch(std::size_t capacity) : tree_(capacity) { digests_.reserve(capacity); }
+
+  // Fixes what is in it: 1 to capacity digests, in the order of their packets. Draws the salt, so
+  // that nobody knew it who could still choose a packet.
+  void close(OutboundKey& key, std::span<const Digest> digests);
+  // What has to be signed.
+  [[nodiscard]] const Statement& statement() const noexcept { return statement_; }
+  [[nodiscard]] std::size_t size() const noexcept { return digests_.size(); }
+
+  void set_signature(const Signature& signature) noexcept { signature_ = signature; }
+
+  // Of packet `index`; `original` if DF was cleared in it.
+  [[nodiscard]] std::size_t extension_size(
+      const Layout& at, std::size_t index,
+      const std::optional<Original>& original = {}) const noexcept;
+  // `out` has extension_size() bytes. Only after set_signature().
+  void write_extension(std::size_t index, const std::optional<Original>& original,
+                       ByteSpan out) const noexcept;
+
+ private:
+  [[nodiscard]] ExtensionFields fields_of(std::size_t index,
+                                          const std::optional<Original>& original) const noexcept;
+
+  const OutboundKey* key_ = nullptr;
+  BatchTree tree_;
+  std::vector<Digest> digests_;
+  BatchId id_;
+  Statement statement_{};
+  Signature signature_{};
+};
+
+}  // namespace cs

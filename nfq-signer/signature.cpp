@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// EC_GROUP's tables for a generator of one's own are deprecated without a successor; they halve the
+// cost of a verification.
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "nfq-signer/signature.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/obj_mac.h>
+#include <openssl/param_build.h>
+#include <sodium.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/panic.h"
+#include "nfq-signer/hash.h"
+
+namespace cs {
+
+namespace {
+
+template <auto release>
+struct Release {
+  template <class T>
+  void operator()(T* object) const noexcept {
+    release(object);
+  }
+};
+using Bn = std::unique_ptr<BIGNUM, Release<BN_free>>;
+using SecretBn = std::unique_ptr<BIGNUM, Release<BN_clear_free>>;
+using BnContext = std::unique_ptr<BN_CTX, Release<BN_CTX_free>>;
+using Group = std::unique_ptr<EC_GROUP, Release<EC_GROUP_free>>;
+using Point = std::unique_ptr<EC_POINT, Release<EC_POINT_free>>;
+using PKey = std::unique_ptr<EVP_PKEY, Release<EVP_PKEY_free>>;
+using PKeyContext = std::unique_ptr<EVP_PKEY_CTX, Release<EVP_PKEY_CTX_free>>;
+using Builder = std::unique_ptr<OSSL_PARAM_BLD, Release<OSSL_PARAM_BLD_free>>;
+using Params = std::unique_ptr<OSSL_PARAM, Release<OSSL_PARAM_free>>;
+using EcdsaSig = std::unique_ptr<ECDSA_SIG, Release<ECDSA_SIG_free>>;
+
+constexpr std::size_t scalar_size = 32;
+constexpr std::size_t point_size = 65;
+
+bool is_p256(Suite suite) {
+  return suite == Suite::p256_node16 || suite == Suite::p256_node32;
+}
+
+Error openssl_error(const std::string& tried) {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  const char* reason = ERR_reason_error_string(code);
+  return {ErrorKind::internal,
+          tried + ": OpenSSL says: " + (reason == nullptr ? "nothing" : reason)};
+}
+
+const EC_GROUP* p256() {
+  static const Group group(EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1));
+  if (!group) panic("OpenSSL without P-256");
+  return group.get();
+}
+
+const BIGNUM* p256_order() {
+  return EC_GROUP_get0_order(p256());
+}
+
+// Half of the order, rounded down: the largest s allowed.
+const BIGNUM* largest_s() {
+  static const Bn half = [] {
+    Bn value(BN_dup(p256_order()));
+    if (!value || BN_rshift1(value.get(), value.get()) != 1) panic("OpenSSL cannot halve a number");
+    return value;
+  }();
+  return half.get();
+}
+
+Result<std::vector<std::uint8_t>> p256_public_of(const BIGNUM* scalar) {
+  const Point point(EC_POINT_new(p256()));
+  std::vector<std::uint8_t> out(point_size);
+  if (!point || EC_POINT_mul(p256(), point.get(), scalar, nullptr, nullptr, nullptr) != 1 ||
+      EC_POINT_point2oct(p256(), point.get(), POINT_CONVERSION_UNCOMPRESSED, out.data(), out.size(),
+                         nullptr) != out.size()) {
+    return openssl_error("computing a P-256 public key");
+  }
+  return out;
+}
+
+Result<PKey> p256_private(const BIGNUM* scalar, ByteView public_key) {
+  const Builder builder(OSSL_PARAM_BLD_new());
+  const PKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  EVP_PKEY* key = nullptr;
+  const bool described =
+      builder && context &&
+      OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME,
+                                      SN_X9_62_prime256v1, 0) == 1 &&
+      OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, public_key.data(),
+                                       public_key.size()) == 1 &&
+      OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_PRIV_KEY, scalar) == 1;
+  if (!described) return openssl_error("describing a P-256 private key");
+  const Params params(OSSL_PARAM_BLD_to_param(builder.get()));
+  if (!params || EVP_PKEY_fromdata_init(context.get()) != 1 ||
+      EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_KEYPAIR, params.get()) != 1) {
+    return openssl_error("loading a P-256 private key");
+  }
+  return PKey(key);
+}
+
+// DER as OpenSSL makes it, to r ‖ s.
+Result<Signature> fixed_form(ByteView der) {
+  const std::uint8_t* at = der.data();
+  const EcdsaSig parsed(d2i_ECDSA_SIG(nullptr, &at, static_cast<long>(der.size())));
+  Signature out{};
+  if (!parsed || BN_bn2binpad(ECDSA_SIG_get0_r(parsed.get()), out.data(), scalar_size) < 0 ||
+      BN_bn2binpad(ECDSA_SIG_get0_s(parsed.get()), out.data() + scalar_size, scalar_size) < 0) {
+    return openssl_error("reading back an ECDSA signature");
+  }
+  lower_s(out);
+  return out;
+}
+
+}  // namespace
+
+void lower_s(Signature& signature) noexcept {
+  std::uint8_t* const at = signature.data() + scalar_size;
+  const Bn s(BN_bin2bn(at, scalar_size, nullptr));
+  if (!s) panic("out of memory");
+  if (BN_cmp(s.get(), largest_s()) <= 0 || BN_cmp(s.get(), p256_order()) >= 0) return;
+  if (BN_sub(s.get(), p256_order(), s.get()) != 1 || BN_bn2binpad(s.get(), at, scalar_size) < 0) {
+    panic("OpenSSL cannot subtract");
+  }
+}
+
+// Signing.
+
+struct SigningKey::State {
+  std::vector<std::uint8_t> public_key;
+  PKey p256;  // null: Ed25519
+  PKeyContext context;
+  std::optional<SecretBytes> ed25519;  // libsodium's form: seed, then public key
+};
+
+SigningKey::SigningKey(std::unique_ptr<State> state) : state_(std::move(state)) {}
+SigningKey::SigningKey(SigningKey&&) noexcept = default;
+SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
+SigningKey::~SigningKey() = default;
+
+namespace {
+
+Result<void> check_private_size(const SecretBytes& key) {
+  if (key.size() == SigningKey::private_size) return {};
+  return Error(ErrorKind::invalid, "loading a private key: it has " + std::to_string(key.size()) +
+                                       " bytes, a P-256 or Ed25519 one has 32");
+}
+
+}  // namespace
+
+Result<SigningKey> SigningKey::load(Suite suite, const SecretBytes& private_key) {
+  CS_CHECK(check_private_size(private_key));
+  auto state = std::make_unique<State>();
+  if (!is_p256(suite)) {
+    CS_TRY(SecretBytes expanded, SecretBytes::create(crypto_sign_SECRETKEYBYTES));
+    state->public_key.resize(crypto_sign_PUBLICKEYBYTES);
+    crypto_sign_seed_keypair(state->public_key.data(), expanded.bytes().data(),
+                             private_key.bytes().data());
+    state->ed25519 = std::move(expanded);
+    return SigningKey(std::move(state));
+  }
+  const SecretBn scalar(BN_secure_new());
+  if (!scalar || BN_bin2bn(private_key.bytes().data(), scalar_size, scalar.get()) == nullptr) {
+    return openssl_error("reading a P-256 private key");
+  }
+  if (BN_is_zero(scalar.get()) || BN_cmp(scalar.get(), p256_order()) >= 0) {
+    return Error(ErrorKind::invalid,
+                 "loading a P-256 private key: it is not between 1 and the group's order");
+  }
+  CS_TRY(state->public_key, p256_public_of(scalar.get()));
+  CS_TRY(state->p256, p256_private(scalar.get(), state->public_key));
+  state->context.reset(EVP_PKEY_CTX_new(state->p256.get(), nullptr));
+  if (!state->context || EVP_PKEY_sign_init(state->context.get()) != 1)
+    return openssl_error("starting ECDSA");
+  return SigningKey(std::move(state));
+}
+
+Result<Signature> SigningKey::sign(ByteView statement) const {
+  if (state_->ed25519) {
+    Signature out{};
+    crypto_sign_detached(out.data(), nullptr, statement.data(), statement.size(),
+                         state_->ed25519->bytes().data());
+    return out;
+  }
+  const Digest digest = sha256(statement);
+  std::array<std::uint8_t, 80> der{};
+  std::size_t size = der.size();
+  if (EVP_PKEY_sign(state_->context.get(), der.data(), &size, digest.data(), digest.size()) != 1) {
+    return openssl_error("signing a batch");
+  }
+  return fixed_form(ByteView(der).first(size));
+}
+
+std::vector<std::uint8_t> SigningKey::public_key() const {
+  return state_->public_key;
+}
+
+// Verifying. ECDSA as FIPS 186-5 has it: R = u1 G + u2 Q, each with a table of its own.
+
+struct VerifyingKey::State {
+  std::array<std::uint8_t, crypto_sign_PUBLICKEYBYTES> ed25519{};
+  Group with_key;  // P-256 with the peer's key for a generator, and its table; null: Ed25519
+  BnContext context;
+  Point by_base, by_key;
+  Bn r, s, e, x, u1, u2;
+
+  [[nodiscard]] bool read_scalars(ByteView signature) const noexcept;
+  [[nodiscard]] bool verifies_p256(ByteView statement, ByteView signature) const noexcept;
+};
+
+VerifyingKey::VerifyingKey(std::unique_ptr<State> state) : state_(std::move(state)) {}
+VerifyingKey::VerifyingKey(VerifyingKey&&) noexcept = default;
+VerifyingKey& VerifyingKey::operator=(VerifyingKey&&) noexcept = default;
+VerifyingKey::~VerifyingKey() = default;
+
+Result<VerifyingKey> VerifyingKey::load(Suite suite, ByteView public_key) {
+  const std::size_t wanted = is_p256(suite) ? point_size : crypto_sign_PUBLICKEYBYTES;
+  if (public_key.size() != wanted) {
+    return Error(ErrorKind::invalid, "loading a public key: it has " +
+                                         std::to_string(public_key.size()) +
+                                         " bytes, one of its suite has " + std::to_string(wanted));
+  }
+  auto state = std::make_unique<State>();
+  if (!is_p256(suite)) {
+    if (crypto_core_ed25519_is_valid_point(public_key.data()) != 1) {
+      return Error(ErrorKind::invalid,
+                   "loading an Ed25519 public key: it is no point of the group");
+    }
+    std::copy(public_key.begin(), public_key.end(), state->ed25519.begin());
+    return VerifyingKey(std::move(state));
+  }
+  const Point point(EC_POINT_new(p256()));
+  // Refuses what is not on the curve; the cofactor is 1, so what is on it is in the group.
+  if (!point ||
+      EC_POINT_oct2point(p256(), point.get(), public_key.data(), public_key.size(), nullptr) != 1) {
+    ERR_clear_error();
+    return Error(ErrorKind::invalid,
+                 "loading a P-256 public key: it is no point of the curve in uncompressed form");
+  }
+  state->with_key.reset(EC_GROUP_dup(p256()));
+  state->context.reset(BN_CTX_new());
+  for (Point* made : {&state->by_base, &state->by_key}) made->reset(EC_POINT_new(p256()));
+  for (Bn* made : {&state->r, &state->s, &state->e, &state->x, &state->u1, &state->u2})
+    made->reset(BN_new());
+  if (!state->with_key || !state->context || !state->by_base || !state->by_key || !state->r ||
+      !state->s || !state->e || !state->x || !state->u1 || !state->u2 ||
+      EC_GROUP_set_generator(state->with_key.get(), point.get(), p256_order(), BN_value_one()) !=
+          1 ||
+      EC_GROUP_precompute_mult(state->with_key.get(), state->context.get()) != 1) {
+    return openssl_error("making the table of a P-256 public key");
+  }
+  return VerifyingKey(std::move(state));
+}
+
+bool VerifyingKey::State::read_scalars(ByteView signature) const noexcept {
+  return BN_bin2bn(signature.data(), scalar_size, r.get()) != nullptr &&
+         BN_bin2bn(signature.data() + scalar_size, scalar_size, s.get()) != nullptr &&
+         !BN_is_zero(r.get()) && !BN_is_zero(s.get()) && BN_cmp(r.get(), p256_order()) < 0 &&
+         BN_cmp(s.get(), largest_s()) <= 0;
+}
+
+bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) const noexcept {
+  if (!read_scalars(signature)) return false;
+  const Digest digest = sha256(statement);
+  const BIGNUM* n = p256_order();
+  BN_CTX* temporary = context.get();
+  // From here on only memory can run out; then the answer is no.
+  const bool computed =
+      BN_bin2bn(digest.data(), static_cast<int>(digest.size()), e.get()) != nullptr &&
+      BN_mod_inverse(s.get(), s.get(), n, temporary) != nullptr &&
+      BN_mod_mul(u1.get(), e.get(), s.get(), n, temporary) == 1 &&
+      BN_mod_mul(u2.get(), r.get(), s.get(), n, temporary) == 1 &&
+      EC_POINT_mul(p256(), by_base.get(), u1.get(), nullptr, nullptr, temporary) == 1 &&
+      EC_POINT_mul(with_key.get(), by_key.get(), u2.get(), nullptr, nullptr, temporary) == 1 &&
+      EC_POINT_add(p256(), by_base.get(), by_base.get(), by_key.get(), temporary) == 1 &&
+      EC_POINT_is_at_infinity(p256(), by_base.get()) == 0 &&
+      EC_POINT_get_affine_coordinates(p256(), by_base.get(), x.get(), nullptr, temporary) == 1 &&
+      BN_nnmod(x.get(), x.get(), n, temporary) == 1;
+  if (!computed) ERR_clear_error();
+  return computed && BN_cmp(x.get(), r.get()) == 0;
+}
+
+bool VerifyingKey::verifies(ByteView statement, ByteView signature) const noexcept {
+  if (signature.size() != signature_size) return false;
+  if (state_->with_key) return state_->verifies_p256(statement, signature);
+  return crypto_sign_verify_detached(signature.data(), statement.data(), statement.size(),
+                                     state_->ed25519.data()) == 0;
+}
+
+}  // namespace cs
