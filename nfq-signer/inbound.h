@@ -26,52 +26,53 @@ struct InboundKey {
   KeyEnd end;
 };
 
-// For one thread; each worker has its own. Memory: bounded by `max_lanes`, which are given out as
-// batches verify in them, and never because of a packet that did not. The clock must outlive it.
+// For one thread; each worker has its own. Memory is taken for a lane when the first batch verifies
+// in it, up to `max_lanes` of a key; nothing that did not verify changes anything, and a batch
+// makes room only for itself among those of its lane, at the cost of an older one.
 class Verifier {
+  struct Key;
+
  public:
   struct Options {
-    std::size_t window = 64;         // batches of a lane that are remembered; a power of two
-    std::size_t cached_nodes = 512;  // of each of them
-    std::size_t max_keys = 16;
-    std::size_t max_lanes = 16;  // of all keys together
-  };
-  struct Counters {
-    std::uint64_t signatures_checked = 0;
+    std::size_t window = 64;         // batches of a lane that are remembered
+    std::size_t cached_nodes = 512;  // proved tree nodes of each of them
+    std::size_t max_keys = 64;
+    std::size_t max_lanes = 16;  // the most a key's range may have
   };
 
-  static Result<Verifier> create(const Clock& clock, const Options& options);
-  static Result<Verifier> create(const Clock& clock) { return create(clock, Options{}); }
-
+  explicit Verifier(const Options& options);
   Verifier(Verifier&&) noexcept;
   Verifier& operator=(Verifier&&) noexcept;
   Verifier(const Verifier&) = delete;
   Verifier& operator=(const Verifier&) = delete;
   ~Verifier();
 
-  // Fails with `exists` for an id that is there, with `limit` when there are too many.
+  // Fails with `exists` for an id that is there, with `limit` for too many keys or lanes.
   Result<void> add_key(InboundKey key);
   // Forgets the key and all that was verified with it. False: it was not there.
   bool remove_key(std::uint32_t id);
 
-  // A signed packet between the two steps. Its views are of that packet's bytes, or of a copy the
-  // caller made; the key stays as long as no key is removed.
+  // A packet between the two steps.
   struct Candidate {
     Extension extension;
-    const void* key = nullptr;
+    Key* key = nullptr;
   };
 
-  // Steps 2 to 5: all that needs no digest. Changes nothing.
-  [[nodiscard]] Reason admit(const Layout& at, ByteView packet, Candidate& out) const noexcept;
-  // Steps 6 to 8, with the digest of the packet without extension.
+  // Steps 2 to 5: all that needs no digest. Changes nothing. The candidate is good until a key is
+  // removed, and views the packet's bytes.
+  [[nodiscard]] Reason admit(const Layout& at, ByteView packet, const Now& now,
+                             Candidate& out) const noexcept;
+  // Steps 6 to 8, with the digest of the packet without its extension.
   [[nodiscard]] Reason verify(const Candidate& candidate, const Digest& digest) noexcept;
 
-  [[nodiscard]] const Counters& counters() const noexcept;
+  [[nodiscard]] std::uint64_t signatures_checked() const noexcept { return signatures_checked_; }
 
  private:
-  struct State;
-  explicit Verifier(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  [[nodiscard]] Key* find(std::uint32_t id) const noexcept;
+
+  Options options_;
+  std::vector<std::unique_ptr<Key>> keys_;
+  std::uint64_t signatures_checked_ = 0;
 };
 
 }  // namespace cs

@@ -35,12 +35,21 @@ struct LaneRange {
   }
 };
 
+// Both clocks, read once for many packets.
+struct Now {
+  WallTime wall;
+  BootTime boot;
+  [[nodiscard]] static Now read(const Clock& clock) noexcept {
+    return {clock.wall(), clock.boot()};
+  }
+};
+
 // When a key ends: at the earlier of the two.
 struct KeyEnd {
   WallTime not_after;
   BootTime deadline;
-  [[nodiscard]] bool is_over(const Clock& clock) const noexcept {
-    return clock.wall() > not_after || clock.boot() > deadline;
+  [[nodiscard]] bool is_over(const Now& now) const noexcept {
+    return now.wall > not_after || now.boot > deadline;
   }
 };
 
