@@ -68,6 +68,14 @@ struct Extension {
   ByteView signature;
   ByteView salt;
   ByteView tag;
+
+  // The same views, of a copy of all its bytes.
+  void move_to(ByteView copy) noexcept {
+    for (ByteView* view : {&path, &signature, &salt, &tag}) {
+      *view = copy.subspan(static_cast<std::size_t>(view->data() - all.data()), view->size());
+    }
+    all = copy;
+  }
 };
 
 // no_extension unless the bytes before the end of ESP, or of the AH header, are one in every detail

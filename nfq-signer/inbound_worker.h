@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Lets in what verifies: takes packets from a queue, strips and verifies them, gives them back as
+// they were before they were signed. What does not verify is dropped, unless the peer's mode says
+// otherwise.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "nfq-signer/counters.h"
+#include "nfq-signer/hash.h"
+#include "nfq-signer/inbound.h"
+#include "nfq-signer/peer.h"
+#include "nfq-signer/queue.h"
+
+namespace cs {
+
+// A peer as the receiver sees it. Its keys say who it is; its addresses only matter for packets
+// that name no key of ours.
+struct InboundPeer {
+  std::uint32_t id = 0;
+  Mode mode = Mode::enforce;
+  std::vector<Address> addresses;
+};
+
+// For one thread, but for counters().
+class InboundWorker {
+ public:
+  struct Options {
+    std::size_t burst = 64;  // packets looked at together
+    std::vector<std::uint16_t> udp_ports{4500};
+    Mark mark;  // for the inbound SA: without it a packet finds no state
+    Verifier::Options verifier;
+  };
+
+  // The clock must outlive it.
+  static Result<InboundWorker> create(Queue queue, const Clock& clock, Options options);
+
+  void set_peer(InboundPeer peer);
+  void remove_peer(std::uint32_t id);
+  [[nodiscard]] Verifier& verifier() noexcept { return verifier_; }
+
+  // Does what there is to do; never waits.
+  Result<void> work();
+  [[nodiscard]] int fd() const noexcept { return queue_.fd(); }
+
+  [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }
+
+ private:
+  // A packet on its way through one work().
+  struct Arrival {
+    Queue::Held held;
+    ByteSpan packet;  // stripped, once its extension was found
+    Verifier::Candidate candidate;
+    Reason reason = Reason::none;
+    Mode mode = Mode::enforce;
+    bool is_stripped = false;
+    Digest digest{};
+    std::array<std::uint8_t, max_extension>
+        extension;  // a copy, where stripping moves bytes over it
+  };
+
+  InboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
+  void look_at(Arrival& arrival, const Now& now);
+  Result<void> decide(Arrival& arrival);
+  [[nodiscard]] Mode mode_of(const Layout& at, ByteView packet) const noexcept;
+  Result<void> let_in(const Arrival& arrival, Counter& counter);
+
+  Queue queue_;
+  const Clock* clock_;
+  Options options_;
+  PacketHasher hasher_;
+  Verifier verifier_;
+  std::vector<InboundPeer> peers_;
+  std::vector<Queue::Held> received_;
+  std::vector<Arrival> arrivals_;
+  std::unique_ptr<WorkerCounters> counters_;
+};
+
+}  // namespace cs

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Signs what leaves: takes packets from a queue, gathers them into batches, gives them back signed,
+// in the order they came. What cannot be signed is dropped.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "nfq-signer/counters.h"
+#include "nfq-signer/hash.h"
+#include "nfq-signer/outbound.h"
+#include "nfq-signer/peer.h"
+#include "nfq-signer/queue.h"
+#include "nfq-signer/root_signer.h"
+
+namespace cs {
+
+// A peer as the sender sees it.
+struct OutboundPeer {
+  std::uint32_t id = 0;
+  Mode mode = Mode::enforce;
+  std::vector<Address> addresses;
+  std::optional<OutboundKey> key;      // none: nothing may go there, unless the mode is off
+  std::unique_ptr<RootSigner> signer;  // with the key
+};
+
+// For one thread, but for counters().
+class OutboundWorker {
+ public:
+  struct Options {
+    std::size_t max_batch = 64;
+    // Between two batches of a peer, while there is more: small batches cost the receiver too much.
+    std::chrono::microseconds interval{100};
+    std::chrono::milliseconds signer_limit{5000};  // then a batch counts as not signed
+    std::vector<std::uint16_t> udp_ports{4500};
+    Mark mark;  // for the tc filter: without it nothing leaves
+  };
+
+  // The clock must outlive it.
+  static Result<OutboundWorker> create(Queue queue, const Clock& clock, Options options);
+  OutboundWorker(OutboundWorker&&) noexcept;
+  OutboundWorker& operator=(OutboundWorker&&) noexcept;
+  OutboundWorker(const OutboundWorker&) = delete;
+  OutboundWorker& operator=(const OutboundWorker&) = delete;
+  ~OutboundWorker();
+
+  // Replaces the peer with that id. Its batches under way are finished with the key they were
+  // closed with; what was only gathered is signed with the new one.
+  Result<void> set_peer(OutboundPeer peer);
+  // What was gathered for it is dropped.
+  Result<void> remove_peer(std::uint32_t id);
+
+  // Does what there is to do; never waits.
+  Result<void> work();
+  // How long work() has nothing to do unless a descriptor becomes readable; none: for ever.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> idle_for() const;
+  // Queue and signers.
+  void descriptors(std::vector<int>& out) const;
+
+  [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }
+
+ private:
+  struct Peer;
+  struct Flight;
+  struct Waiting {
+    Queue::Held held;
+    Layout at;
+  };
+
+  OutboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
+  Result<void> sort(const Queue::Held& held, const Now& now);
+  [[nodiscard]] Peer* peer_for(const Layout& at, ByteView packet) const noexcept;
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
+                                                                BootTime now) const noexcept;
+  Result<void> close(const std::shared_ptr<Peer>& peer, BootTime now);
+  void collect_signatures(BootTime now);
+  Result<void> land();
+  Result<void> give_back(Flight& flight);
+  Result<void> drop(const Queue::Held& held, Counter& counter);
+  Result<void> give_back_signed(const Flight& flight, std::size_t index);
+
+  Queue queue_;
+  const Clock* clock_;
+  Options options_;
+  PacketHasher hasher_;
+  std::vector<std::shared_ptr<Peer>> peers_;
+  std::vector<std::unique_ptr<Flight>> flights_;  // in the order they were closed
+  std::vector<std::unique_ptr<Flight>> spare_;
+  std::vector<Queue::Held> received_;
+  std::vector<Digest> digests_;
+  std::vector<RootSigner::Reply> replies_;
+  std::uint64_t next_ticket_ = 1;
+  std::unique_ptr<WorkerCounters> counters_;
+};
+
+}  // namespace cs
