@@ -13,7 +13,7 @@ InboundWorker::InboundWorker(Queue queue, const Clock& clock, Options options, P
       hasher_(std::move(hasher)),
       verifier_(options_.verifier),
       arrivals_(options_.burst),
-      counters_(std::make_unique<WorkerCounters>()) {
+      counters_(std::make_shared<WorkerCounters>()) {
   received_.reserve(options_.burst);
 }
 

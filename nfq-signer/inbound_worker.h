@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -48,9 +49,13 @@ class InboundWorker {
 
   // Does what there is to do; never waits.
   Result<void> work();
-  [[nodiscard]] int fd() const noexcept { return queue_.fd(); }
+  // How long work() has nothing to do unless a descriptor becomes readable; none: for ever.
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> idle_for() const { return std::nullopt; }
+  void descriptors(std::vector<int>& out) const { out.push_back(queue_.fd()); }
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }
+  // Outlive the worker.
+  [[nodiscard]] std::shared_ptr<const WorkerCounters> share_counters() const { return counters_; }
 
  private:
   // A packet on its way through one work().
@@ -80,7 +85,7 @@ class InboundWorker {
   std::vector<InboundPeer> peers_;
   std::vector<Queue::Held> received_;
   std::vector<Arrival> arrivals_;
-  std::unique_ptr<WorkerCounters> counters_;
+  std::shared_ptr<WorkerCounters> counters_;
 };
 
 }  // namespace cs

@@ -35,7 +35,7 @@ OutboundWorker::OutboundWorker(Queue queue, const Clock& clock, Options options,
       options_(std::move(options)),
       hasher_(std::move(hasher)),
       digests_(options_.max_batch),
-      counters_(std::make_unique<WorkerCounters>()) {
+      counters_(std::make_shared<WorkerCounters>()) {
   received_.reserve(options_.max_batch);
 }
 OutboundWorker::OutboundWorker(OutboundWorker&&) noexcept = default;

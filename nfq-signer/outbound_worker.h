@@ -64,6 +64,8 @@ class OutboundWorker {
   void descriptors(std::vector<int>& out) const;
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }
+  // Outlive the worker.
+  [[nodiscard]] std::shared_ptr<const WorkerCounters> share_counters() const { return counters_; }
 
  private:
   struct Peer;
@@ -96,7 +98,7 @@ class OutboundWorker {
   std::vector<Digest> digests_;
   std::vector<RootSigner::Reply> replies_;
   std::uint64_t next_ticket_ = 1;
-  std::unique_ptr<WorkerCounters> counters_;
+  std::shared_ptr<WorkerCounters> counters_;
 };
 
 }  // namespace cs
