@@ -7,7 +7,7 @@ from dataclasses import replace
 import negative_packets
 import shapes
 from primitives import ORDER
-from reference import extend, gate_tag, digest, parse, sign_batch
+from reference import Extension, digest, extend, gate_tag, parse, path_of, prefix, sign, sign_batch, statement, tree
 
 SALT = bytes(range(0x30, 0x40))
 BATCH_SIZES = (1, 2, 3, 4, 5, 7, 8, 64, 65, 256)
@@ -63,6 +63,24 @@ def _sizes(records):
             yield batch_case(records, f"batch-{size}-{name}", name, packets, leaves)
 
 
+def _largest(records):
+    """The deepest tree, and an AH header of 1028 bytes."""
+    record, n, count = records["p256-32"], 32, 32768
+    packets = [shapes.ipv4(shapes.ESP, shapes.esp(8, sequence=i)) for i in range(count)]
+    digests = [digest(parse(packet)) for packet in packets]
+    levels = tree(prefix(record, SALT, 7, 1000, count), digests, n)
+    signature = sign(record, statement(record, 7, 1000, count, SALT, levels[-1][0]))
+    steps = []
+    for i in (0, 12345, count - 1):
+        extension = Extension(path_of(levels, i, n), b"", b"", signature, SALT, 1000, record.key_id, record.pcr_digest[:4], 7, i,
+                              count, bytes(8), 0x22)
+        extension = replace(extension, tag=gate_tag(record, digests[i], extension))
+        steps.append((extend(parse(packets[i]), extension.encoded()), "none", packets[i]))
+    yield case("batch-32768-p256-32", ["p256-32"], steps)
+    yield batch_case(records, "ah-header-of-1028", "ed25519-16", [shapes.ipv4(shapes.AH, shapes.ah(1028 - 112 - 12, b""))])
+    yield batch_case(records, "ah-header-of-1024-ipv6", "p256-32", [shapes.ipv6(shapes.AH, shapes.ah(1024 - 112 - 12, b"\0"))])
+
+
 def _on_the_way(records):
     """What routers and NAT change outside passes through, and is still there after stripping."""
     body = shapes.esp(25)
@@ -72,6 +90,10 @@ def _on_the_way(records):
     made = sign_batch(records["p256-16"], 0, 5, SALT, [before])
     arrived = extend(parse(natted), made.extensions[0].encoded())
     yield case("nat-and-hops", ["p256-16"], [(arrived, "none", natted)])
+    df = shapes.shapes(1)["ipv4-esp-df"]
+    made = sign_batch(records["p256-16"], 0, 7, SALT, [df], [0xBEEF])
+    rewritten = shapes.ipv4(shapes.ESP, df[20:], identification=0xABCD, flags=shapes.DF)
+    yield case("original-over-what-arrived", ["p256-16"], [(extend(parse(rewritten), made.extensions[0].encoded()), "none", df)])
     # 0xFFFF is a valid header checksum that no sender computes; it comes back as 0, which means the same.
     plain = shapes.ipv4(shapes.ESP, shapes.esp(24), header_checksum=0xFFFF)
     made = sign_batch(records["p256-16"], 0, 6, SALT, [plain])
@@ -84,7 +106,7 @@ def positive(records):
     yield batch_case(records, "esp-and-ah-in-one-batch", "p256-32", [shapes.shapes(1)["ipv4-esp"], shapes.shapes(2)["ipv6-ah"]])
     yield batch_case(records, "first-lane-and-batch", "ed25519-16", [shapes.shapes(1)["ipv6-esp"]], lane=0, batch=0)
     yield batch_case(records, "last-lane-and-batch", "ed25519-16", [shapes.shapes(1)["ipv6-esp"]], lane=65535, batch=2**64 - 1)
-    for family in (_zero_checksums, _df_cleared, _sizes, _on_the_way):
+    for family in (_zero_checksums, _df_cleared, _sizes, _largest, _on_the_way):
         yield from family(records)
 
 
@@ -147,6 +169,10 @@ def _stale(records):
         (old[0], "none", plain[0]), (new[0], "none", plain[0]), (old[1], "stale"), (old[0], "stale"), (edge[0], "none", plain[0]),
         (edge[1], "none", plain[1]), (signed_as(0)[0], "stale"), (signed_as(0, lane=0)[0], "none", plain[0]),
         (signed_as(101)[0], "none", plain[0]), (edge[1], "stale"), (new[1], "none", plain[1])])
+    other = Forger(one, plain, batch=100, lane=0, salt=bytes(16)).packets
+    yield case("each-lane-its-window", ["ed25519-16"], [
+        (new[0], "none", plain[0]), (other[0], "none", plain[0]), (signed_as(1000, lane=0)[0], "none", plain[0]),
+        (other[1], "stale"), (new[1], "none", plain[1]), (edge[1], "none", plain[1])])
     yield case("window-of-one", ["ed25519-16"], [(new[0], "none", plain[0]), (signed_as(99)[0], "stale"),
                                                  (new[1], "none", plain[1]), (new[1], "none", plain[1])], window=1)
     yield case("window-at-the-last-batch", ["ed25519-16"], [

@@ -3,7 +3,7 @@
 
 import shapes
 from reference import extend, parse
-from shapes import AH, DESTINATION, ESP, HOP_BY_HOP, MF, NO_NEXT, TCP, UDP, ah, esp, filler, fragment, ipv4, ipv6, udp
+from shapes import AH, DESTINATION, ESP, HOP_BY_HOP, MF, NO_NEXT, ROUTING, TCP, UDP, ah, esp, filler, fragment, ipv4, ipv6, udp
 
 
 def put(data, at, value):
@@ -23,9 +23,11 @@ def step_1(good):
     yield "bytes-behind", "malformed", [good + b"\0", six + b"\0"]
     yield "truncated-ipv6", "malformed", [six[:n] for n in (1, 20, 39, 40, 44, len(six) - 1)]
     yield "ip-version", "malformed", [put(good, 0, bytes([v << 4 | 5])) for v in (0, 3, 5, 6, 15)] + [put(six, 0, b"\x40")]
-    yield "ipv4-header-length", "malformed", [put(good, 0, b"\x44"), put(good, 0, b"\x40"), short(put(good, 0, b"\x4f"), 28)]
+    yield "ipv4-header-length", "malformed", [put(good, 0, b"\x44"), put(good, 0, b"\x40"), short(put(good, 0, b"\x4f"), 28),
+                                               put(ipv4(TCP, filler(8)), 0, b"\x4f")]
     yield "ipv6-headers-truncated", "malformed", [short(dash, n) for n in (40, 41, 47, 48, 55, 56, 60, 63)]
-    yield "ipv6-header-too-long", "malformed", [put(ipv6(ESP, esp(24), HOP_BY_HOP), 41, b"\xff")]
+    yield "ipv6-header-too-long", "malformed", [put(ipv6(p, esp(24), h), 41, b"\xff") for p in (ESP, TCP)
+                                                 for h in (HOP_BY_HOP, DESTINATION, ROUTING)]
     yield "ipv6-nine-headers", "malformed", [ipv6(ESP, esp(24), *[DESTINATION] * 9)]
     yield "udp-length", "malformed", [
         ipv4(UDP, udp(esp(24), length=n)) for n in (0, 7, 8, 31, 33)] + [ipv6(UDP, udp(esp(24), length=0))]
@@ -55,10 +57,12 @@ def step_2(forger, records):
     yield "unsigned", ipv4(ESP, esp(24))
     yield "unsigned-ending-in-28", ipv4(ESP, esp(200)[:-1] + b"\x1c")
     yield "unsigned-ah", ipv4(AH, ah(16, filler(300), TCP))
+    single = forger(records["ed25519-16"], [ipv4(ESP, esp(24))]).packets[0]
+    yield "words-27-alone", single[:-1] + b"\x1b"
     for words in (0, 1, 27, 35, 37, 254, 255):
         yield f"words-{words}", put(good, len(good) - 1, bytes([words]))
     for kind, name in ((0x03, "version-0"), (0x43, "version-2"), (0xE3, "version-7"), (0x20, "suite-0"), (0x25, "suite-5"),
-                       (0x2F, "suite-15"), (0x24, "suite-of-the-other-node-size"), (0x33, "flag-without-original")):
+                       (0x2B, "suite-11"), (0x2F, "suite-15"), (0x24, "suite-of-the-other-node-size"), (0x33, "flag-without-original")):
         yield name, f.forged(1, kind=kind)
     yield "index-is-count", f.forged(1, index=4)
     yield "index-above-count", f.forged(1, index=65535)
@@ -69,14 +73,14 @@ def step_2(forger, records):
     yield "path-too-long", f.forged(1, path=ext.path + ext.path[:1])
     yield "path-of-another-depth", f.forged(1, count=5)
     yield "padding-on-esp", f.forged(1, padding=bytes(4))
+    yield "padding-on-esp-ipv6", forger(records["ed25519-16"], [ipv6(ESP, esp(24))]).forged(padding=bytes(4))
     yield "padding-of-8", f.forged(1, padding=bytes(8))
     yield "original-without-flag", f.forged(1, original=bytes.fromhex("00004000"))
     for value in ("00000000", "00006000", "0000c000", "00004001", "00002000"):
         yield f"original-{value}", f.forged(1, original=bytes.fromhex(value), kind=0x33)
     yield "original-on-ipv6", forger(records["ed25519-16"], [ipv6(ESP, esp(24))]).forged(
         original=bytes.fromhex("00004000"), kind=0x33)
-    alone = forger(records["ed25519-16"], [ipv4(ESP, esp(24))]).batch.extensions[0].encoded()
-    yield "esp-of-4-bytes-left", put(ipv4(ESP, esp(4 + len(alone))), 24, alone)
+    yield "esp-of-4-bytes-left", put(ipv4(ESP, esp(4 + 112)), 24, single[-112:])
     yield from _ah(forger, records)
 
 

@@ -45,8 +45,8 @@ DESTINATION = (60, bytes([1, 1, 12]) + bytes(12))  # 16 bytes of PadN
 ROUTING = (43, bytes([2, 2, 0]) + bytes(4) + V6[0])  # mobile IPv6, no segments left
 
 
-def fragment(offset=0, more=0, reserved=0):
-    return 44, struct.pack(">BHI", 0, offset << 3 | reserved << 1 | more, 0xCAFE0001)
+def fragment(offset=0, more=0, reserved=0, reserved_byte=0):
+    return 44, struct.pack(">BHI", reserved_byte, offset << 3 | reserved << 1 | more, 0xCAFE0001)
 
 
 def udp(payload, addresses=None, ports=(4500, 4500), value=0, length=None):
@@ -87,7 +87,7 @@ def esp_shapes(n):
         "ipv6-esp-destination": ipv6(ESP, body, DESTINATION),
         "ipv6-esp-routing": ipv6(ESP, body, ROUTING),
         "ipv6-esp-atomic-fragment": ipv6(ESP, body, fragment()),
-        "ipv6-esp-atomic-fragment-reserved-bits": ipv6(ESP, body, fragment(reserved=3)),
+        "ipv6-esp-atomic-fragment-reserved-bits": ipv6(ESP, body, fragment(reserved=3, reserved_byte=255)),
         "ipv6-esp-eight-headers": ipv6(ESP, body, HOP_BY_HOP, DESTINATION, ROUTING, DESTINATION, fragment(), fragment(),
                                        HOP_BY_HOP, DESTINATION),
         "ipv6-udp-no-checksum": ipv6(UDP, udp(body)),
