@@ -42,6 +42,7 @@ bool read_trailer(ByteReader trailer, ExtensionFields& out, std::size_t& size) n
 Reason parse_extension(const Layout& at, ByteView packet, Extension& out) noexcept {
   constexpr std::size_t esp_minimum = 8;
   constexpr std::size_t ah_minimum = 12;
+  if (at.ipv6 && at.ah_header % 8 != 0) return Reason::malformed;
   const std::size_t first = at.payload + (at.protocol == Protocol::ah ? ah_minimum : esp_minimum);
   const std::size_t end = at.end_of_icv(packet.size());
   ByteReader reader(packet.subspan(first, end - first));

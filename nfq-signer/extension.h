@@ -79,7 +79,7 @@ struct Extension {
 };
 
 // no_extension unless the bytes before the end of ESP, or of the AH header, are one in every detail
-// that does not need a key.
+// that does not need a key; malformed for an AH header that is not aligned as IPv6 wants it.
 [[nodiscard]] Reason parse_extension(const Layout& at, ByteView packet, Extension& out) noexcept;
 
 // Bytes it takes in this packet.

@@ -44,12 +44,12 @@ struct Now {
   }
 };
 
-// When a key ends: at the earlier of the two.
+// From when on a key does not count: the earlier of the two.
 struct KeyEnd {
   WallTime not_after;
   BootTime deadline;
   [[nodiscard]] bool is_over(const Now& now) const noexcept {
-    return now.wall > not_after || now.boot > deadline;
+    return now.wall >= not_after || now.boot >= deadline;
   }
 };
 

@@ -110,7 +110,7 @@ Reason find_esp_in_udp(ByteView packet, std::size_t at, std::span<const std::uin
   const ByteView datagram = packet.subspan(at);
   if (datagram.size() < udp_header) return Reason::malformed;
   const auto is_ours = [&](std::uint16_t port) {
-    return std::find(ports.begin(), ports.end(), port) != ports.end();
+    return ports.empty() || std::find(ports.begin(), ports.end(), port) != ports.end();
   };
   if (!is_ours(get16(datagram, 0)) && !is_ours(get16(datagram, 2))) return Reason::not_ipsec;
   if (get16(datagram, 4) != datagram.size()) return Reason::malformed;

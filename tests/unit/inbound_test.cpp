@@ -194,8 +194,8 @@ TEST_F(Wire, AKeyEndsAtTheEarlierOfItsTwoTimes) {
                      {WallTime(seconds(by_wall ? time : 0)), BootTime(seconds(by_wall ? 0 : time))})
           .reason;
     };
-    EXPECT_EQ(at(100), Reason::none);
-    EXPECT_EQ(at(101), Reason::expired_key);
+    EXPECT_EQ(at(99), Reason::none);
+    EXPECT_EQ(at(100), Reason::expired_key);
   }
 }
 

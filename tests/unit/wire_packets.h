@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -150,35 +152,45 @@ struct Ends {
   }
 };
 
-inline Layout layout_of(ByteView packet) {
+using Ports = std::span<const std::uint16_t>;
+
+inline Layout layout_of(ByteView packet, Ports ports = nat_t_ports) {
   Layout at;
-  EXPECT_EQ(find_layout(packet, nat_t_ports, at), Reason::none);
+  EXPECT_EQ(find_layout(packet, ports, at), Reason::none);
   return at;
 }
 
-inline Digest digest_of(Packet packet) {
+inline Digest digest_of(Packet packet, Ports ports = nat_t_ports) {
   Digest digest{};
   PacketHasher hasher = get(PacketHasher::create(1));
-  hasher.add(layout_of(packet), packet, digest);
+  hasher.add(layout_of(packet, ports), packet, digest);
   hasher.run();
   return digest;
 }
 
-// Signs them as one batch.
-inline std::vector<Packet> sign(OutboundKey& key, const SigningKey& signing,
-                                const std::vector<Packet>& packets) {
+// Signs them as one batch. Where there is an identification, DF is cleared and it is written.
+inline std::vector<Packet> sign(
+    OutboundKey& key, const SigningKey& signing, const std::vector<Packet>& packets,
+    const std::vector<std::optional<std::uint16_t>>& identifications = {},
+    Ports ports = nat_t_ports) {
   std::vector<Digest> digests;
-  for (const Packet& packet : packets) digests.push_back(digest_of(packet));
+  for (const Packet& packet : packets) digests.push_back(digest_of(packet, ports));
   OutboundBatch batch(packets.size());
   batch.close(key, digests);
   batch.set_signature(get(signing.sign(batch.statement())));
   std::vector<Packet> out;
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    const Layout at = layout_of(packets[i]);
-    Packet extension(batch.extension_size(at, i));
-    batch.write_extension(i, {}, extension);
-    Packet grown(packets[i].size() + extension.size());
-    insert_extension(at, packets[i], extension, grown);
+    Packet packet = packets[i];
+    const Layout at = layout_of(packet, ports);
+    std::optional<Original> original;
+    if (i < identifications.size() && identifications[i]) {
+      original = original_of(at, packet);
+      clear_dont_fragment(packet, *identifications[i]);
+    }
+    Packet extension(batch.extension_size(at, i, original));
+    batch.write_extension(i, original, extension);
+    Packet grown(packet.size() + extension.size());
+    insert_extension(at, packet, extension, grown);
     out.push_back(grown);
   }
   return out;
@@ -190,10 +202,10 @@ struct Received {
 };
 
 inline Received receive(Verifier& verifier, Packet packet,
-                        const Now& now = {WallTime{}, BootTime{}}) {
+                        const Now& now = {WallTime{}, BootTime{}}, Ports ports = nat_t_ports) {
   Received out;
   Layout at;
-  out.reason = find_layout(packet, nat_t_ports, at);
+  out.reason = find_layout(packet, ports, at);
   if (out.reason != Reason::none) return out;
   Verifier::Candidate candidate;
   out.reason = verifier.admit(at, packet, now, candidate);
@@ -204,7 +216,8 @@ inline Received receive(Verifier& verifier, Packet packet,
   const ByteSpan stripped = remove_extension(at, packet, candidate.extension.all.size(),
                                              candidate.extension.fields.original);
   out.stripped.assign(stripped.begin(), stripped.end());
-  if (out.reason == Reason::none) out.reason = verifier.verify(candidate, digest_of(out.stripped));
+  if (out.reason == Reason::none)
+    out.reason = verifier.verify(candidate, digest_of(out.stripped, ports));
   return out;
 }
 

@@ -105,7 +105,7 @@ def positive(records):
         yield batch_case(records, name, NAMES[number % 4], [shapes.shapes(i + 1)[name] for i in range(2)])
     yield batch_case(records, "esp-and-ah-in-one-batch", "p256-32", [shapes.shapes(1)["ipv4-esp"], shapes.shapes(2)["ipv6-ah"]])
     yield batch_case(records, "first-lane-and-batch", "ed25519-16", [shapes.shapes(1)["ipv6-esp"]], lane=0, batch=0)
-    yield batch_case(records, "last-lane-and-batch", "ed25519-16", [shapes.shapes(1)["ipv6-esp"]], lane=65535, batch=2**64 - 1)
+    yield batch_case(records, "last-lane-and-batch", "last-lane", [shapes.shapes(1)["ipv6-esp"]], lane=65535, batch=2**64 - 1)
     for family in (_zero_checksums, _df_cleared, _sizes, _largest, _on_the_way):
         yield from family(records)
 

@@ -52,7 +52,7 @@ def record(name, suite, direction=0, key=None, key_id=None):
             serialization.Encoding.Raw, serialization.PublicFormat.Raw)
     number = int.from_bytes(secret(f"{name} id", 4), "big") if key_id is None else key_id
     return Record(number, secret("session", 32), direction, suite, public, secret("pcr", 32), secret(f"{name} gate", 16),
-                  (0, 7, 65535), 2000, private)
+                  tuple(range(8)), 2000, private)
 
 
 def all_records():
@@ -65,6 +65,7 @@ def all_records():
         "other-key-id": {"key_id": 0x01020304},
         "other-pcr": {"pcr_digest": secret("pcr", 4) + secret("another pcr", 28)},  # the same tag
         "one-lane": {"lanes": (7,)},
+        "last-lane": {"lanes": (65535,)},
     }
     for name, fields in changed.items():
         made[name] = Record(**(vars(one) | fields))
