@@ -36,8 +36,8 @@ class InboundWorker {
   struct Options {
     std::size_t burst = 64;  // packets looked at together
     std::vector<std::uint16_t> udp_ports{4500};
-    Mark mark;  // for the inbound SA: without it a packet finds no state
-    Verifier::Options verifier;
+    Mark mark = {};  // for the inbound SA: without it a packet finds no state
+    Verifier::Options verifier = {};
   };
 
   // The clock must outlive it.

@@ -39,7 +39,7 @@ class OutboundWorker {
     std::chrono::microseconds interval{100};
     std::chrono::milliseconds signer_limit{5000};  // then a batch counts as not signed
     std::vector<std::uint16_t> udp_ports{4500};
-    Mark mark;  // for the tc filter: without it nothing leaves
+    Mark mark = {};  // for the tc filter: without it nothing leaves
   };
 
   // The clock must outlive it.

@@ -23,7 +23,7 @@ class Nfqueue : public testing::TestWithParam<Family> {
   Nfqueue()
       : pair_(get(make_pair())),
         sender_(get(pair_.a.run([] { return PacketSender::open(); }))),
-        receiver_(get(pair_.b.run([] { return EspReceiver::open(family()); }))),
+        receiver_(get(pair_.b.run([] { return RawReceiver::open(family()); }))),
         capture_(get(pair_.b.run([] { return Capture::open("right"); }))) {}
 
   static Family family() { return GetParam(); }
@@ -55,7 +55,7 @@ class Nfqueue : public testing::TestWithParam<Family> {
   void expect_received(const Bytes& sent) const {
     const auto got = get(receiver_.receive(kPatience));
     ASSERT_TRUE(got) << "nothing arrived";
-    EXPECT_EQ(*got, EspReceiver::form_of(sent));
+    EXPECT_EQ(*got, RawReceiver::form_of(sent));
   }
   void expect_silence() const {
     EXPECT_FALSE(get(receiver_.receive(kSilence))) << "a packet arrived";
@@ -63,7 +63,7 @@ class Nfqueue : public testing::TestWithParam<Family> {
 
   Pair pair_;
   PacketSender sender_;
-  EspReceiver receiver_;
+  RawReceiver receiver_;
   Capture capture_;
 };
 

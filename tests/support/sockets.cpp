@@ -91,17 +91,17 @@ Result<void> PacketSender::send(ByteView packet) const {
   return send_to(v6_.get(), packet, to);
 }
 
-Result<EspReceiver> EspReceiver::open(Family family) {
-  CS_TRY(UniqueFd fd, raw_socket(family == Family::v4 ? AF_INET : AF_INET6, IPPROTO_ESP));
+Result<RawReceiver> RawReceiver::open(Family family, std::uint8_t protocol) {
+  CS_TRY(UniqueFd fd, raw_socket(family == Family::v4 ? AF_INET : AF_INET6, protocol));
   CS_CHECK(enlarge_buffer(fd));
-  return EspReceiver(std::move(fd));
+  return RawReceiver(std::move(fd));
 }
 
-Result<std::optional<Bytes>> EspReceiver::receive(std::chrono::milliseconds limit) const {
+Result<std::optional<Bytes>> RawReceiver::receive(std::chrono::milliseconds limit) const {
   return receive_one(fd_.get(), Clock::now() + limit);
 }
 
-Bytes EspReceiver::form_of(ByteView packet) {
+Bytes RawReceiver::form_of(ByteView packet) {
   const auto ip = parse_ip(packet);
   const ByteView seen = ip && ip->family == Family::v6 ? ip->payload : packet;
   return {seen.begin(), seen.end()};

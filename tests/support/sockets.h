@@ -30,18 +30,18 @@ class PacketSender {
   UniqueFd v4_, v6_;
 };
 
-// What a local receiver of ESP gets, after the input hook. A raw socket hands out the whole packet
-// on IPv4 and what follows the header on IPv6.
-class EspReceiver {
+// What a local receiver of a protocol gets, after the input hook. A raw socket hands out the whole
+// packet on IPv4 and what follows the header on IPv6.
+class RawReceiver {
  public:
-  static Result<EspReceiver> open(Family family);
+  static Result<RawReceiver> open(Family family, std::uint8_t protocol = kProtocolEsp);
   // nullopt: none came in time.
   Result<std::optional<Bytes>> receive(std::chrono::milliseconds limit) const;
   // What receive() returns if `packet` arrives as it is.
   static Bytes form_of(ByteView packet);
 
  private:
-  explicit EspReceiver(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit RawReceiver(UniqueFd fd) : fd_(std::move(fd)) {}
   UniqueFd fd_;
 };
 
