@@ -22,13 +22,13 @@ Result<InboundWorker> InboundWorker::create(Queue queue, const Clock& clock, Opt
   return InboundWorker(std::move(queue), clock, std::move(options), std::move(hasher));
 }
 
-void InboundWorker::set_peer(InboundPeer peer) {
+void InboundWorker::set_peer(WorkerPeer peer) {
   remove_peer(peer.id);
   peers_.push_back(std::move(peer));
 }
 
 void InboundWorker::remove_peer(std::uint32_t id) {
-  std::erase_if(peers_, [id](const InboundPeer& peer) { return peer.id == id; });
+  std::erase_if(peers_, [id](const WorkerPeer& peer) { return peer.id == id; });
 }
 
 Result<void> InboundWorker::work() {
@@ -104,7 +104,7 @@ Result<void> InboundWorker::let_in(const Arrival& arrival, Counter& counter) {
 
 Mode InboundWorker::mode_of(const Layout& at, ByteView packet) const noexcept {
   const Address source = source_of(at, packet);
-  for (const InboundPeer& peer : peers_) {
+  for (const WorkerPeer& peer : peers_) {
     if (std::find(peer.addresses.begin(), peer.addresses.end(), source) != peer.addresses.end())
       return peer.mode;
   }

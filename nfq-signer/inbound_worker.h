@@ -22,14 +22,6 @@
 
 namespace cs {
 
-// A peer as the receiver sees it. Its keys say who it is; its addresses only matter for packets
-// that name no key of ours.
-struct InboundPeer {
-  std::uint32_t id = 0;
-  Mode mode = Mode::enforce;
-  std::vector<Address> addresses;
-};
-
 // For one thread, but for counters().
 class InboundWorker {
  public:
@@ -43,7 +35,9 @@ class InboundWorker {
   // The clock must outlive it.
   static Result<InboundWorker> create(Queue queue, const Clock& clock, Options options);
 
-  void set_peer(InboundPeer peer);
+  // A new peer, or a new mode and new addresses for one that is there. A packet that names a key of
+  // ours belongs to it wherever it comes from; the addresses matter for the mode.
+  void set_peer(WorkerPeer peer);
   void remove_peer(std::uint32_t id);
   [[nodiscard]] Verifier& verifier() noexcept { return verifier_; }
 
@@ -82,7 +76,7 @@ class InboundWorker {
   Options options_;
   PacketHasher hasher_;
   Verifier verifier_;
-  std::vector<InboundPeer> peers_;
+  std::vector<WorkerPeer> peers_;
   std::vector<Queue::Held> received_;
   std::vector<Arrival> arrivals_;
   std::shared_ptr<WorkerCounters> counters_;

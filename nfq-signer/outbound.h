@@ -26,6 +26,7 @@ class OutboundKey {
   [[nodiscard]] const KeyScope& scope() const noexcept { return scope_; }
   [[nodiscard]] const Gate& gate() const noexcept { return gate_; }
   [[nodiscard]] const KeyEnd& end() const noexcept { return end_; }
+  void set_end(KeyEnd end) noexcept { end_ = end; }
   [[nodiscard]] std::uint16_t lane() const noexcept { return lane_; }
   // Each number once.
   [[nodiscard]] std::uint64_t take_batch_number() noexcept { return next_batch_++; }

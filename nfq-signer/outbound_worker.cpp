@@ -9,11 +9,18 @@
 
 namespace cs {
 
-struct OutboundWorker::Peer {
-  OutboundPeer what;
-  std::vector<Waiting> gathered;
-  BootTime last_batch = BootTime::min();
+// A key and who signs with it; stays until its last batch has landed.
+struct OutboundWorker::Keyed {
+  OutboundKey key;
+  std::unique_ptr<RootSigner> signer;
   std::size_t in_flight = 0;
+};
+
+struct OutboundWorker::Peer {
+  WorkerPeer what;
+  std::shared_ptr<Keyed> keyed;  // null: no key
+  std::vector<Waiting> gathered;
+  BootTime next_batch = BootTime::min();
 };
 
 // A batch from when it is closed until its verdicts are given. Reused.
@@ -22,7 +29,8 @@ struct OutboundWorker::Flight {
 
   OutboundBatch batch;
   std::vector<Waiting> packets;
-  std::shared_ptr<Peer> peer;
+  std::shared_ptr<Keyed> keyed;
+  std::uint32_t peer = 0;
   std::uint64_t ticket = 0;
   BootTime since;
   enum class State : std::uint8_t { waiting, has_signature, failed } state = State::waiting;
@@ -52,28 +60,53 @@ Result<OutboundWorker> OutboundWorker::create(Queue queue, const Clock& clock, O
   return OutboundWorker(std::move(queue), clock, std::move(options), std::move(hasher));
 }
 
-Result<void> OutboundWorker::set_peer(OutboundPeer peer) {
-  auto made = std::make_shared<Peer>();
-  made->gathered.reserve(options_.max_batch);
-  made->what = std::move(peer);
-  const auto old = std::find_if(peers_.begin(), peers_.end(),
-                                [&](const auto& p) { return p->what.id == made->what.id; });
-  if (old == peers_.end()) {
-    peers_.push_back(std::move(made));
-    return {};
+OutboundWorker::Peer* OutboundWorker::find(std::uint32_t id) noexcept {
+  const auto found = std::find_if(peers_.begin(), peers_.end(),
+                                  [id](const Peer& peer) { return peer.what.id == id; });
+  return found == peers_.end() ? nullptr : &*found;
+}
+
+void OutboundWorker::set_peer(WorkerPeer peer) {
+  if (Peer* known = find(peer.id)) {
+    known->what = std::move(peer);
+    return;
   }
-  made->gathered = std::exchange((*old)->gathered, {});
-  *old = std::move(made);
-  return {};
+  Peer& made = peers_.emplace_back();
+  made.what = std::move(peer);
+  made.gathered.reserve(options_.max_batch);
+}
+
+bool OutboundWorker::set_key(std::uint32_t peer, OutboundKey key,
+                             std::unique_ptr<RootSigner> signer) {
+  Peer* const known = find(peer);
+  if (known == nullptr) return false;
+  known->keyed = std::make_shared<Keyed>(Keyed{std::move(key), std::move(signer)});
+  return true;
+}
+
+void OutboundWorker::set_end(std::uint32_t peer, KeyEnd end) {
+  if (Peer* const known = find(peer); known != nullptr && known->keyed)
+    known->keyed->key.set_end(end);
+}
+
+Result<void> OutboundWorker::remove_key(std::uint32_t peer) {
+  Peer* const known = find(peer);
+  if (known == nullptr) return {};
+  known->keyed.reset();
+  return forget_gathered(*known);
 }
 
 Result<void> OutboundWorker::remove_peer(std::uint32_t id) {
-  const auto found =
-      std::find_if(peers_.begin(), peers_.end(), [&](const auto& p) { return p->what.id == id; });
-  if (found == peers_.end()) return {};
-  for (const Waiting& waiting : (*found)->gathered)
-    CS_CHECK(drop(waiting.held, counters_->no_peer));
-  peers_.erase(found);
+  Peer* const known = find(id);
+  if (known == nullptr) return {};
+  CS_CHECK(forget_gathered(*known));
+  peers_.erase(peers_.begin() + (known - peers_.data()));
+  return {};
+}
+
+Result<void> OutboundWorker::forget_gathered(Peer& peer) {
+  for (const Waiting& waiting : peer.gathered) CS_CHECK(drop(waiting.held, counters_->no_peer));
+  peer.gathered.clear();
   return queue_.flush();
 }
 
@@ -83,9 +116,8 @@ Result<void> OutboundWorker::work() {
   received_.clear();
   CS_CHECK(queue_.receive(options_.max_batch, received_));
   for (const Queue::Held& held : received_) CS_CHECK(sort(held, now));
-  for (const auto& peer : peers_) {
-    if (wait_of(*peer, now.boot) == std::chrono::nanoseconds::zero())
-      CS_CHECK(close(peer, now.boot));
+  for (Peer& peer : peers_) {
+    if (wait_of(peer, now.boot) == std::chrono::nanoseconds::zero()) close(peer, now.boot);
   }
   CS_CHECK(land());
   CS_CHECK(queue_.flush());
@@ -111,10 +143,10 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
     queue_.release(held);
     return {};
   }
-  if (peer == nullptr || !peer->what.key) return drop(held, counters_->no_peer);
-  if (peer->what.key->end().is_over(now))
+  if (peer == nullptr || !peer->keyed) return drop(held, counters_->no_peer);
+  if (peer->keyed->key.end().is_over(now))
     return drop(held, WorkerCounters::of(counters_->dropped, Reason::expired_key));
-  const std::size_t most = largest_extension(peer->what.key->scope().suite,
+  const std::size_t most = largest_extension(peer->keyed->key.scope().suite,
                                              static_cast<std::uint32_t>(options_.max_batch));
   if (check_growth(waiting.at, packet.size(), most) != Reason::none ||
       packet.size() + most > max_queue_payload) {
@@ -123,12 +155,11 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   peer->gathered.push_back(waiting);
   return {};
 }
-OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet) const noexcept {
+OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet) noexcept {
   const Address destination = destination_of(at, packet);
-  for (const auto& peer : peers_) {
-    const auto& addresses = peer->what.addresses;
-    if (std::find(addresses.begin(), addresses.end(), destination) != addresses.end())
-      return peer.get();
+  for (Peer& peer : peers_) {
+    const auto& addresses = peer.what.addresses;
+    if (std::find(addresses.begin(), addresses.end(), destination) != addresses.end()) return &peer;
   }
   return nullptr;
 }
@@ -137,48 +168,47 @@ OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet
 // signature that comes in lets it go on.
 std::optional<std::chrono::nanoseconds> OutboundWorker::wait_of(const Peer& peer,
                                                                 BootTime now) const noexcept {
-  if (peer.gathered.empty() || peer.in_flight >= peer.what.signer->depth()) return std::nullopt;
-  if (peer.gathered.size() >= options_.max_batch || peer.last_batch == BootTime::min())
-    return std::chrono::nanoseconds::zero();
-  return std::max<std::chrono::nanoseconds>(peer.last_batch + options_.interval - now,
-                                            std::chrono::nanoseconds::zero());
+  constexpr auto zero = std::chrono::nanoseconds::zero();
+  if (peer.gathered.empty() || peer.keyed->in_flight >= peer.keyed->signer->depth())
+    return std::nullopt;
+  if (peer.gathered.size() >= options_.max_batch) return zero;
+  return std::max<std::chrono::nanoseconds>(peer.next_batch - std::min(now, peer.next_batch), zero);
 }
 
-Result<void> OutboundWorker::close(const std::shared_ptr<Peer>& peer, BootTime now) {
+void OutboundWorker::close(Peer& peer, BootTime now) {
   if (spare_.empty()) spare_.push_back(std::make_unique<Flight>(options_.max_batch));
   std::unique_ptr<Flight> flight = std::move(spare_.back());
   spare_.pop_back();
-  const std::size_t count = std::min(peer->gathered.size(), options_.max_batch);
-  const auto end = peer->gathered.begin() + static_cast<std::ptrdiff_t>(count);
-  flight->packets.assign(peer->gathered.begin(), end);
-  peer->gathered.erase(peer->gathered.begin(), end);
+  const std::size_t count = std::min(peer.gathered.size(), options_.max_batch);
+  const auto end = peer.gathered.begin() + static_cast<std::ptrdiff_t>(count);
+  flight->packets.assign(peer.gathered.begin(), end);
+  peer.gathered.erase(peer.gathered.begin(), end);
   for (std::size_t i = 0; i < count; ++i) {
     hasher_.add(flight->packets[i].at, flight->packets[i].held.packet.payload, digests_[i]);
   }
   hasher_.run();
-  flight->batch.close(*peer->what.key, std::span(digests_).first(count));
-  flight->peer = peer;
+  flight->batch.close(peer.keyed->key, std::span(digests_).first(count));
+  flight->keyed = peer.keyed;
+  flight->peer = peer.what.id;
   flight->ticket = next_ticket_++;
   flight->since = now;
-  flight->state = peer->what.signer->submit(flight->ticket, flight->batch.statement())
-                      ? Flight::State::waiting
-                      : Flight::State::failed;
-  peer->last_batch = now;
-  ++peer->in_flight;
+  RootSigner& signer = *peer.keyed->signer;
+  const bool is_submitted = signer.submit(flight->ticket, flight->batch.statement());
+  flight->state = is_submitted ? Flight::State::waiting : Flight::State::failed;
+  ++peer.keyed->in_flight;
+  peer.next_batch = now + options_.interval;
   flights_.push_back(std::move(flight));
   counters_->batches.add();
   counters_->batch_sizes.at(static_cast<std::size_t>(std::bit_width(count - 1))).add();
-  if (peer->what.signer->fd() < 0) collect_signatures(now);
-  return {};
+  if (signer.fd() < 0) collect_signatures(now);
 }
 
 void OutboundWorker::collect_signatures(BootTime now) {
-  if (flights_.empty()) return;
   replies_.clear();
-  const Peer* last = nullptr;
+  const Keyed* last = nullptr;
   for (const auto& flight : flights_) {
-    if (flight->peer.get() != last) flight->peer->what.signer->collect(replies_);
-    last = flight->peer.get();
+    if (flight->keyed.get() != last) flight->keyed->signer->collect(replies_);
+    last = flight->keyed.get();
   }
   for (const RootSigner::Reply& reply : replies_) {
     const auto found = std::find_if(flights_.begin(), flights_.end(),
@@ -189,8 +219,9 @@ void OutboundWorker::collect_signatures(BootTime now) {
     (*found)->state = reply.signature ? Flight::State::has_signature : Flight::State::failed;
   }
   for (const auto& flight : flights_) {
-    if (flight->state == Flight::State::waiting && now - flight->since > options_.signer_limit)
-      flight->state = Flight::State::failed;
+    const bool is_late =
+        flight->state == Flight::State::waiting && now - flight->since >= options_.signer_limit;
+    if (is_late) flight->state = Flight::State::failed;
   }
 }
 
@@ -206,8 +237,8 @@ Result<void> OutboundWorker::land() {
       continue;
     }
     CS_CHECK(give_back(flight));
-    --flight.peer->in_flight;
-    flight.peer.reset();
+    --flight.keyed->in_flight;
+    flight.keyed.reset();
     spare_.push_back(std::move(flights_[i]));
     flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));
   }
@@ -253,7 +284,7 @@ std::optional<std::chrono::nanoseconds> OutboundWorker::idle_for() const {
     least = least ? std::min(*least, wait) : wait;
   };
   for (const auto& peer : peers_) {
-    if (const auto wait = wait_of(*peer, now)) consider(*wait);
+    if (const auto wait = wait_of(peer, now)) consider(*wait);
   }
   for (const auto& flight : flights_) {
     consider(std::max<std::chrono::nanoseconds>(flight->since + options_.signer_limit - now,
@@ -265,7 +296,7 @@ std::optional<std::chrono::nanoseconds> OutboundWorker::idle_for() const {
 void OutboundWorker::descriptors(std::vector<int>& out) const {
   if (queue_.free_slots() != 0) out.push_back(queue_.fd());
   for (const auto& flight : flights_) {
-    if (const int fd = flight->peer->what.signer->fd(); fd >= 0) out.push_back(fd);
+    if (const int fd = flight->keyed->signer->fd(); fd >= 0) out.push_back(fd);
   }
 }
 

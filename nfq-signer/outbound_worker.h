@@ -21,15 +21,6 @@
 
 namespace cs {
 
-// A peer as the sender sees it.
-struct OutboundPeer {
-  std::uint32_t id = 0;
-  Mode mode = Mode::enforce;
-  std::vector<Address> addresses;
-  std::optional<OutboundKey> key;      // none: nothing may go there, unless the mode is off
-  std::unique_ptr<RootSigner> signer;  // with the key
-};
-
 // For one thread, but for counters().
 class OutboundWorker {
  public:
@@ -50,11 +41,19 @@ class OutboundWorker {
   OutboundWorker& operator=(const OutboundWorker&) = delete;
   ~OutboundWorker();
 
-  // Replaces the peer with that id. Its batches under way are finished with the key they were
-  // closed with; what was only gathered is signed with the new one.
-  Result<void> set_peer(OutboundPeer peer);
+  // A new peer, or a new mode and new addresses for one that is there. Without a key nothing goes
+  // to it, unless its mode is off.
+  void set_peer(WorkerPeer peer);
   // What was gathered for it is dropped.
   Result<void> remove_peer(std::uint32_t id);
+  // From here on its packets are signed with this key, those that are gathered already included.
+  // Batches under way are finished with the key they were closed with. False: there is no such
+  // peer.
+  bool set_key(std::uint32_t peer, OutboundKey key, std::unique_ptr<RootSigner> signer);
+  // The same key for a shorter or a longer time.
+  void set_end(std::uint32_t peer, KeyEnd end);
+  // What was gathered for it is dropped.
+  Result<void> remove_key(std::uint32_t peer);
 
   // Does what there is to do; never waits.
   Result<void> work();
@@ -68,6 +67,7 @@ class OutboundWorker {
   [[nodiscard]] std::shared_ptr<const WorkerCounters> share_counters() const { return counters_; }
 
  private:
+  struct Keyed;
   struct Peer;
   struct Flight;
   struct Waiting {
@@ -77,10 +77,12 @@ class OutboundWorker {
 
   OutboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
   Result<void> sort(const Queue::Held& held, const Now& now);
-  [[nodiscard]] Peer* peer_for(const Layout& at, ByteView packet) const noexcept;
+  [[nodiscard]] Peer* find(std::uint32_t id) noexcept;
+  [[nodiscard]] Peer* peer_for(const Layout& at, ByteView packet) noexcept;
+  Result<void> forget_gathered(Peer& peer);
   [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
                                                                 BootTime now) const noexcept;
-  Result<void> close(const std::shared_ptr<Peer>& peer, BootTime now);
+  void close(Peer& peer, BootTime now);
   void collect_signatures(BootTime now);
   Result<void> land();
   Result<void> give_back(Flight& flight);
@@ -91,7 +93,7 @@ class OutboundWorker {
   const Clock* clock_;
   Options options_;
   PacketHasher hasher_;
-  std::vector<std::shared_ptr<Peer>> peers_;
+  std::vector<Peer> peers_;
   std::vector<std::unique_ptr<Flight>> flights_;  // in the order they were closed
   std::vector<std::unique_ptr<Flight>> spare_;
   std::vector<Queue::Held> received_;

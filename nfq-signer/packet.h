@@ -15,7 +15,8 @@ namespace cs {
 
 inline constexpr std::size_t max_packet = 65535;
 inline constexpr std::size_t max_ah_header = 1028;
-inline constexpr std::size_t max_extension = 596;  // 15 path nodes of 32 bytes, `original` or padding
+inline constexpr std::size_t max_extension =
+    596;  // 15 path nodes of 32 bytes, `original` or padding
 
 enum class Protocol : std::uint8_t { esp = 50, ah = 51 };
 
@@ -33,8 +34,8 @@ struct Layout {
   }
 };
 
-// `udp_ports`: a datagram from or to one of these is looked into, any other is not_ipsec. Empty: every
-// datagram is, for who knows already that it is ESP in UDP.
+// `udp_ports`: a datagram from or to one of these is looked into, any other is not_ipsec. Empty:
+// every datagram is, for who knows already that it is ESP in UDP.
 [[nodiscard]] Reason find_layout(ByteView packet, std::span<const std::uint16_t> udp_ports,
                                  Layout& out) noexcept;
 

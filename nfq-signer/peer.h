@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "base/bytes.h"
 #include "nfq-signer/packet.h"
@@ -31,5 +32,12 @@ using Address = std::array<std::uint8_t, 16>;
 [[nodiscard]] inline Address destination_of(const Layout& at, ByteView packet) noexcept {
   return mapped_address(at.ipv6 ? packet.subspan(24, 16) : packet.subspan(16, 4));
 }
+
+// A peer, as both workers see it.
+struct WorkerPeer {
+  std::uint32_t id = 0;
+  Mode mode = Mode::enforce;
+  std::vector<Address> addresses;
+};
 
 }  // namespace cs
