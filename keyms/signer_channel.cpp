@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "keyms/signer_channel.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace cs::keyms {
+
+namespace {
+
+Error version_mismatch(std::string_view other, std::uint16_t version) {
+  return Error(ErrorKind::unsupported, std::string(other) + " speaks version " +
+                                           std::to_string(version) +
+                                           " of the data plane's protocol, this program version " +
+                                           std::to_string(signer_protocol_version))
+      .with_hint("install keymsd and nfq-signer of one release");
+}
+
+Error too_early() {
+  return {ErrorKind::invalid, "sending on the data plane's socket before a version is agreed on"};
+}
+
+Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  // An empty path would be a socket of no name, one that begins with a zero byte one of no file.
+  if (path.empty() || path.find('\0') != std::string::npos)
+    return Error(ErrorKind::invalid,
+                 "the path of the data plane's socket is empty or has a zero byte");
+  if (path.size() >= sizeof(address.sun_path)) {
+    return Error(ErrorKind::limit, "the path of the data plane's socket, " + path + ", has " +
+                                       std::to_string(path.size()) + " bytes: at most " +
+                                       std::to_string(sizeof(address.sun_path) - 1));
+  }
+  std::copy(path.begin(), path.end(), std::begin(address.sun_path));
+  return address;
+}
+
+Result<UniqueFd> new_socket() {
+  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return from_errno(errno, "making a Unix socket");
+  return fd;
+}
+
+const sockaddr* as_sockaddr(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
+// Removes the socket that a dead keymsd left behind. Nothing but that.
+Result<void> clear_path(const std::string& path, const sockaddr_un& address) {
+  struct stat found {};
+  if (::lstat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT) return {};
+    return from_errno(errno, "looking at " + path);
+  }
+  if (!S_ISSOCK(found.st_mode)) {
+    return Error(ErrorKind::exists, path + " is there and no socket")
+        .with_hint("move it away, or configure another path for the data plane's socket");
+  }
+  CS_TRY(const UniqueFd probe, new_socket());
+  if (::connect(probe.get(), as_sockaddr(address), sizeof(address)) == 0 || errno != ECONNREFUSED) {
+    return Error(ErrorKind::exists, "another process listens at " + path)
+        .with_hint("stop the other keymsd first");
+  }
+  if (::unlink(path.c_str()) != 0) return from_errno(errno, "removing the old socket " + path);
+  return {};
+}
+
+}  // namespace
+
+// keymsd's end.
+
+SignerConnection::SignerConnection(const Clock& clock, DatagramSocket socket)
+    : clock_(&clock), socket_(std::move(socket)), deadline_(clock.boot() + hello_within) {}
+
+Result<SignerConnection> SignerConnection::create(const Clock& clock, UniqueFd fd) {
+  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd)));
+  return SignerConnection(clock, std::move(socket));
+}
+
+Result<void> SignerConnection::check_agreed() const {
+  if (agreed_ || socket_.fd() < 0) return {};
+  return too_early();
+}
+
+// Answers even a version that is not ours, so that the other side can say what is wrong.
+Result<void> SignerConnection::welcome(const Hello& hello) {
+  CS_CHECK(socket_.send([](ByteSpan out) { return encode(Welcome{}, out); }));
+  if (hello.version != signer_protocol_version)
+    return socket_.close(version_mismatch("nfq-signer", hello.version));
+  agreed_ = true;
+  deadline_.reset();
+  return written({});
+}
+
+Result<std::optional<FromSigner>> SignerConnection::receive() {
+  CS_TRY(std::optional<FromSigner> message, socket_.receive(decode_from_signer));
+  if (!message) return message;
+  const Hello* hello = std::get_if<Hello>(&*message);
+  if ((hello == nullptr) != agreed_) {
+    return socket_.close(Error(ErrorKind::invalid, agreed_
+                                                       ? "nfq-signer says hello a second time"
+                                                       : "nfq-signer sends before it says hello"));
+  }
+  if (hello != nullptr) CS_CHECK(welcome(*hello));
+  return message;
+}
+
+// Keeps the time since the reader last took something.
+Result<void> SignerConnection::written(Result<void> result) {
+  if (!agreed_) return result;
+  const bool waits = socket_.room() < DatagramSocket::queue_length;
+  if (!waits) {
+    deadline_.reset();
+  } else if (!deadline_ || socket_.sent() != sent_before_) {
+    deadline_ = clock_->boot() + reads_within;
+  }
+  sent_before_ = socket_.sent();
+  return result;
+}
+
+std::optional<BootTime> SignerConnection::deadline() const noexcept {
+  if (socket_.fd() < 0) return std::nullopt;
+  return deadline_;
+}
+
+Result<void> SignerConnection::tick() {
+  const std::optional<BootTime> due = deadline();
+  if (!due || clock_->boot() < *due) return {};
+  return socket_.close(
+      Error(ErrorKind::timed_out,
+            agreed_ ? "nfq-signer has read nothing for " + std::to_string(reads_within.count()) +
+                          " seconds; disconnected"
+                    : "no hello from nfq-signer within " + std::to_string(hello_within.count()) +
+                          " seconds; disconnected"));
+}
+
+Result<SignerListener> SignerListener::open(const Clock& clock, std::string path,
+                                            uid_t allowed_uid) {
+  CS_TRY(const sockaddr_un address, address_of(path));
+  CS_CHECK(clear_path(path, address));
+  CS_TRY(UniqueFd fd, new_socket());
+  if (::bind(fd.get(), as_sockaddr(address), sizeof(address)) != 0)
+    return from_errno(errno, "binding " + path);
+  constexpr mode_t mode = 0660;
+  constexpr int backlog = 4;
+  // Nobody can connect before listen().
+  if (::chmod(path.c_str(), mode) != 0) return from_errno(errno, "setting the mode of " + path);
+  if (::listen(fd.get(), backlog) != 0) return from_errno(errno, "listening at " + path);
+  return SignerListener(clock, std::move(fd), std::move(path), allowed_uid);
+}
+
+Result<std::optional<SignerConnection>> SignerListener::accept() {
+  UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) {
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return std::nullopt;
+    return from_errno(errno, "accepting a connection at " + path_);
+  }
+  CS_TRY(const PeerProcess peer, peer_of(fd));
+  if (peer.uid != allowed_uid_) {
+    return Error(ErrorKind::denied, "process " + std::to_string(peer.pid) + " of user " +
+                                        std::to_string(peer.uid) + " connected to " + path_ +
+                                        " and was turned away: only user " +
+                                        std::to_string(allowed_uid_) + " may")
+        .with_hint("if it is nfq-signer, run it as that user");
+  }
+  CS_TRY(SignerConnection connection, SignerConnection::create(*clock_, std::move(fd)));
+  return std::optional<SignerConnection>(std::move(connection));
+}
+
+// nfq-signer's end.
+
+KeymsdConnection::KeymsdConnection(const Clock& clock, Options options)
+    : clock_(&clock), options_(std::move(options)), next_try_(clock.boot()) {}
+
+Result<KeymsdConnection> KeymsdConnection::create(const Clock& clock, Options options) {
+  CS_CHECK(address_of(options.path));
+  return KeymsdConnection(clock, std::move(options));
+}
+
+std::optional<BootTime> KeymsdConnection::deadline() const noexcept {
+  if (socket_) return std::nullopt;
+  return next_try_;
+}
+
+Result<void> KeymsdConnection::check_agreed() const {
+  if (!socket_) return Error(ErrorKind::closed, "not connected to keymsd");
+  if (!agreed_) return too_early();
+  return {};
+}
+
+Error KeymsdConnection::ended(Error why) {
+  const bool unwelcome = socket_ && !agreed_ && why.kind() == ErrorKind::closed;
+  socket_.reset();
+  agreed_ = state_ended_ = false;
+  next_try_ = clock_->boot() + delay_;
+  delay_ = std::min(2 * delay_, last_delay);
+  if (!unwelcome) return why;
+  return std::move(why)
+      .context("before keymsd's welcome")
+      .with_hint("keymsd's log says why; it turns away all users but one");
+}
+
+Result<void> KeymsdConnection::kept(Result<void> result) {
+  if (result.ok() || socket_->fd() >= 0) return result;
+  return ended(std::move(result).error());
+}
+
+Result<void> KeymsdConnection::connect() {
+  CS_TRY(const sockaddr_un address, address_of(options_.path));
+  CS_TRY(UniqueFd fd, new_socket());
+  if (::connect(fd.get(), as_sockaddr(address), sizeof(address)) != 0) {
+    return from_errno(errno, "connecting to keymsd at " + options_.path)
+        .with_hint("see whether keymsd runs, and whether this user may write to the socket");
+  }
+  CS_TRY(const PeerProcess peer, peer_of(fd));
+  if (peer.uid != options_.keymsd_uid) {
+    return Error(ErrorKind::denied, "process " + std::to_string(peer.pid) + " of user " +
+                                        std::to_string(peer.uid) + " listens at " + options_.path +
+                                        ", not keymsd's user " +
+                                        std::to_string(options_.keymsd_uid));
+  }
+  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd)));
+  CS_CHECK(socket.send([this](ByteSpan out) { return encode(options_.hello, out); }));
+  socket_ = std::move(socket);
+  return {};
+}
+
+Result<void> KeymsdConnection::tick() {
+  if (socket_ || clock_->boot() < next_try_) return {};
+  Result<void> connected = connect();
+  if (connected.ok()) return {};
+  return ended(std::move(connected).error());
+}
+
+Result<std::optional<FromKeymsd>> KeymsdConnection::check_order(FromKeymsd message) {
+  const Welcome* welcome = std::get_if<Welcome>(&message);
+  if ((welcome == nullptr) != agreed_) {
+    return ended({ErrorKind::invalid,
+                  agreed_ ? "keymsd welcomes a second time" : "keymsd sends before it welcomes"});
+  }
+  if (welcome != nullptr && welcome->version != signer_protocol_version)
+    return ended(version_mismatch("keymsd", welcome->version));
+  if (welcome != nullptr) delay_ = first_delay;
+  agreed_ = true;
+  const bool ends_state = std::holds_alternative<EndOfState>(message);
+  if (ends_state && state_ended_)
+    return ended({ErrorKind::invalid, "keymsd ends its state a second time"});
+  state_ended_ = state_ended_ || ends_state;
+  return std::optional<FromKeymsd>(std::move(message));
+}
+
+Result<std::optional<FromKeymsd>> KeymsdConnection::receive() {
+  if (!socket_) return std::nullopt;
+  Result<std::optional<FromKeymsd>> message = socket_->receive(decode_from_keymsd);
+  if (!message.ok()) return ended(std::move(message).error());
+  if (!message->has_value()) return std::nullopt;
+  return check_order(std::move(**message));
+}
+
+}  // namespace cs::keyms
