@@ -30,9 +30,10 @@ Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   // An empty path would be a socket of no name, one that begins with a zero byte one of no file.
-  if (path.empty() || path.find('\0') != std::string::npos)
+  if (path.empty() || path.find('\0') != std::string::npos) {
     return Error(ErrorKind::invalid,
                  "the path of the data plane's socket is empty or has a zero byte");
+  }
   if (path.size() >= sizeof(address.sun_path)) {
     return Error(ErrorKind::limit, "the path of the data plane's socket, " + path + ", has " +
                                        std::to_string(path.size()) + " bytes: at most " +

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -125,10 +126,11 @@ Key key_of(const Json& object, std::uint32_t peer, keyms::Table table) {
   key.lifetime = std::chrono::milliseconds(number_in<std::uint32_t>(object, "lifetime_ms"));
   if (object.contains("not_after"))
     key.not_after = number_in<std::uint64_t>(object, "not_after", keyms::max_not_after);
-  if (object.contains("private_key"))
+  if (object.contains("private_key")) {
     key.private_key = bytes_in<keyms::private_key_size>(object, "private_key");
-  else
+  } else {
     key.public_key = hex_in(object, "public_key");
+  }
   key.remote = object.value("remote", false);
   if (table == keyms::Table::outbound && !key.private_key)
     refuse("private_key: an outbound key needs one");

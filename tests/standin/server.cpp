@@ -177,20 +177,24 @@ Server::Given* Server::give_lanes(const Key& key) {
   return &given_.emplace(name, std::move(given)).first->second;
 }
 
+// Forgets what went with a key that is no longer what it was.
+void Server::forget(const KeyName& name) {
+  ends_.erase(name);
+  if (name.first != keyms::Table::outbound) return;
+  const std::uint32_t key = name.second;
+  desk_.close(key);
+  lanes_used_.erase(key);
+  std::erase_if(given_, [key](const auto& entry) { return entry.first.first == key; });
+}
+
 void Server::change(Scenario scenario) {
   const Scenario old = std::exchange(scenario_, std::move(scenario));
   std::deque<Item> changes;
   for (const auto& [name, key] : old.keys) {
     const auto now = scenario_.keys.find(name);
-    if (now != scenario_.keys.end() && now->second == key) continue;
-    ends_.erase(name);
-    if (name.first == keyms::Table::outbound) {
-      desk_.close(name.second);
-      lanes_used_.erase(name.second);
-      std::erase_if(given_, [&](const auto& entry) { return entry.first.first == name.second; });
-    }
     if (now == scenario_.keys.end())
       changes.emplace_back(keyms::RemoveKey{name.second, name.first});
+    if (now == scenario_.keys.end() || now->second != key) forget(name);
   }
   for (const auto& entry : old.peers) {
     if (!scenario_.peers.contains(entry.first))

@@ -60,6 +60,7 @@ class Server {
   Result<void> send_key(const KeyName& name);
   Result<void> send_outbound(const Key& key, keyms::KeyRecord record);
   void note_starts();
+  void forget(const KeyName& name);
   [[nodiscard]] std::optional<keyms::KeyEnd> end_of(const KeyName& name) const;
   // The lanes of this instance of nfq-signer; null when there are none left.
   Given* give_lanes(const Key& key);

@@ -43,10 +43,11 @@ bool handle_signals(const UniqueFd& signals, const Options& options, Server& ser
   while (::read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
     if (info.ssi_signo != SIGHUP) return true;
     auto scenario = read_scenario(options.scenario);
-    if (scenario.ok())
+    if (scenario.ok()) {
       server.change(std::move(scenario).value());
-    else
+    } else {
       complain(scenario.error());
+    }
   }
   return false;
 }

@@ -31,14 +31,10 @@ class ChannelTest : public testing::Test {
     return get(KeymsdConnection::create(clock_, {path_, getuid(), our_hello}));
   }
   static SignerConnection accept(SignerListener& listener) {
-    return std::move(get(listener.accept()).value());
+    return get(listener.accept()).value();
   }
-  static FromKeymsd next(KeymsdConnection& connection) {
-    return std::move(get(connection.receive()).value());
-  }
-  static FromSigner next(SignerConnection& connection) {
-    return std::move(get(connection.receive()).value());
-  }
+  static FromKeymsd next(KeymsdConnection& connection) { return get(connection.receive()).value(); }
+  static FromSigner next(SignerConnection& connection) { return get(connection.receive()).value(); }
   // A bare client that keymsd has welcomed.
   static SignerConnection agree(SignerListener& listener, const BareSocket& bare) {
     SignerConnection connection = accept(listener);
@@ -229,10 +225,10 @@ TEST_F(ChannelTest, FileDescriptorsThatAreSentAreNotKept) {
   SignerListener listener = listen();
   const BareSocket bare = BareSocket::connect(path_);
   SignerConnection keymsd = agree(listener, bare);
-  const auto status = encoded(Status{});
+  auto status = encoded(Status{});
   const int passed = bare.fd();
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(passed))> control{};
-  iovec part{const_cast<std::uint8_t*>(status.data()), status.size()};
+  iovec part{status.data(), status.size()};
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
