@@ -192,8 +192,7 @@ bool verify_with(VerifiedBatch& batch, const Extension& extension, const Digest&
 }  // namespace
 
 struct Verifier::Key {
-  explicit Key(InboundKey given)
-      : record(std::move(given)), lanes(record.lanes.last - record.lanes.first + std::size_t{1}) {}
+  explicit Key(InboundKey given) : record(std::move(given)), lanes(record.lanes.size()) {}
 
   [[nodiscard]] Lane& lane(std::uint16_t number) noexcept {
     return lanes[number - std::size_t{record.lanes.first}];
@@ -214,21 +213,51 @@ Verifier::Key* Verifier::find(std::uint32_t id) const noexcept {
   return found == keys_.end() ? nullptr : found->get();
 }
 
-Result<void> Verifier::add_key(InboundKey key) {
-  const std::string name = "adding key " + std::to_string(key.scope.key);
-  if (key.lanes.last < key.lanes.first)
-    return Error(ErrorKind::invalid, name + ": its lanes end before they begin");
-  if (key.lanes.last - key.lanes.first >= static_cast<int>(options_.max_lanes)) {
+namespace {
+
+std::string adding(std::uint32_t key) {
+  return "adding key " + std::to_string(key);
+}
+
+}  // namespace
+
+Result<void> Verifier::check_lanes(const LaneRange& lanes) const {
+  if (lanes.last < lanes.first) return Error(ErrorKind::invalid, "its lanes end before they begin");
+  if (lanes.size() > options_.max_lanes) {
     return Error(ErrorKind::limit,
-                 name + ": it has more than " + std::to_string(options_.max_lanes) + " lanes");
+                 "it has more than " + std::to_string(options_.max_lanes) + " lanes");
   }
-  if (find(key.scope.key) != nullptr)
-    return Error(ErrorKind::exists, name + ": there is one with that id");
+  return {};
+}
+
+Result<void> Verifier::add_key(InboundKey key) {
+  const std::uint32_t id = key.scope.key;
+  if (auto checked = check_lanes(key.lanes); !checked.ok())
+    return std::move(checked).error().context(adding(id));
+  if (find(id) != nullptr)
+    return Error(ErrorKind::exists, adding(id) + ": there is one with that id");
   if (keys_.size() >= options_.max_keys) {
     return Error(ErrorKind::limit,
-                 name + ": there are " + std::to_string(keys_.size()) + " already");
+                 adding(id) + ": there are " + std::to_string(keys_.size()) + " already");
   }
   keys_.push_back(std::make_unique<Key>(std::move(key)));
+  return {};
+}
+
+Result<void> Verifier::change_key(std::uint32_t id, const LaneRange& lanes, KeyEnd end) {
+  if (auto checked = check_lanes(lanes); !checked.ok())
+    return std::move(checked).error().context(adding(id));
+  Key* const key = find(id);
+  if (key == nullptr)
+    return Error(ErrorKind::not_found, adding(id) + ": it is not there to be changed");
+  std::vector<Lane> kept(lanes.size());
+  for (std::size_t lane = lanes.first; lane <= lanes.last; ++lane) {
+    const auto number = static_cast<std::uint16_t>(lane);
+    if (key->record.lanes.contains(number)) kept[lane - lanes.first] = std::move(key->lane(number));
+  }
+  key->lanes = std::move(kept);
+  key->record.lanes = lanes;
+  key->record.end = end;
   return {};
 }
 

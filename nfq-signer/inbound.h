@@ -49,6 +49,9 @@ class Verifier {
 
   // Fails with `exists` for an id that is there, with `limit` for too many keys or lanes.
   Result<void> add_key(InboundKey key);
+  // The same key with other lanes and another end; what was verified in lanes it keeps goes on.
+  // Fails with `not_found`, and as add_key() for lanes.
+  Result<void> change_key(std::uint32_t id, const LaneRange& lanes, KeyEnd end);
   // Forgets the key and all that was verified with it. False: it was not there.
   bool remove_key(std::uint32_t id);
 
@@ -69,6 +72,7 @@ class Verifier {
 
  private:
   [[nodiscard]] Key* find(std::uint32_t id) const noexcept;
+  [[nodiscard]] Result<void> check_lanes(const LaneRange& lanes) const;
 
   Options options_;
   std::vector<std::unique_ptr<Key>> keys_;

@@ -33,6 +33,8 @@ struct LaneRange {
   [[nodiscard]] bool contains(std::uint16_t lane) const noexcept {
     return first <= lane && lane <= last;
   }
+  // Only if it does not end before it begins.
+  [[nodiscard]] std::size_t size() const noexcept { return last - first + std::size_t{1}; }
 };
 
 // Both clocks, read once for many packets.

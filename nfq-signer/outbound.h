@@ -28,7 +28,9 @@ class OutboundKey {
   [[nodiscard]] const KeyEnd& end() const noexcept { return end_; }
   void set_end(KeyEnd end) noexcept { end_ = end; }
   [[nodiscard]] std::uint16_t lane() const noexcept { return lane_; }
-  // Each number once.
+  // Each number once. Whoever makes the same key for the same lane again goes on with it.
+  [[nodiscard]] std::uint64_t next_batch() const noexcept { return next_batch_; }
+  void go_on_with(std::uint64_t batch) noexcept { next_batch_ = batch; }
   [[nodiscard]] std::uint64_t take_batch_number() noexcept { return next_batch_++; }
 
  private:

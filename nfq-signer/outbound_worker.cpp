@@ -80,8 +80,26 @@ bool OutboundWorker::set_key(std::uint32_t peer, OutboundKey key,
                              std::unique_ptr<RootSigner> signer) {
   Peer* const known = find(peer);
   if (known == nullptr) return false;
-  known->keyed = std::make_shared<Keyed>(Keyed{std::move(key), std::move(signer)});
+  retire(*known);
+  const auto used = std::find_if(used_lanes_.begin(), used_lanes_.end(), [&](const UsedLane& lane) {
+    return lane.key == key.scope().key && lane.lane == key.lane();
+  });
+  if (used != used_lanes_.end()) {
+    key.go_on_with(used->next_batch);
+    used_lanes_.erase(used);
+  }
+  known->keyed = std::make_shared<Keyed>(Keyed{std::move(key), std::move(signer), 0});
   return true;
+}
+
+// A batch number is never used twice in a lane, so how far it got outlives the key's stay here.
+void OutboundWorker::retire(Peer& peer) {
+  const Now now = Now::read(*clock_);
+  std::erase_if(used_lanes_, [&](const UsedLane& lane) { return lane.end.is_over(now); });
+  if (!peer.keyed) return;
+  const OutboundKey& key = peer.keyed->key;
+  used_lanes_.push_back({key.scope().key, key.lane(), key.next_batch(), key.end()});
+  peer.keyed.reset();
 }
 
 void OutboundWorker::set_end(std::uint32_t peer, KeyEnd end) {
@@ -92,14 +110,14 @@ void OutboundWorker::set_end(std::uint32_t peer, KeyEnd end) {
 Result<void> OutboundWorker::remove_key(std::uint32_t peer) {
   Peer* const known = find(peer);
   if (known == nullptr) return {};
-  known->keyed.reset();
+  retire(*known);
   return forget_gathered(*known);
 }
 
 Result<void> OutboundWorker::remove_peer(std::uint32_t id) {
   Peer* const known = find(id);
   if (known == nullptr) return {};
-  CS_CHECK(forget_gathered(*known));
+  CS_CHECK(remove_key(id));
   peers_.erase(peers_.begin() + (known - peers_.data()));
   return {};
 }

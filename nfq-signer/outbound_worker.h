@@ -75,11 +75,20 @@ class OutboundWorker {
     Layout at;
   };
 
+  // How far a lane was used with a key that has been taken away, and may come back before its end.
+  struct UsedLane {
+    std::uint32_t key = 0;
+    std::uint16_t lane = 0;
+    std::uint64_t next_batch = 0;
+    KeyEnd end;
+  };
+
   OutboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
   Result<void> sort(const Queue::Held& held, const Now& now);
   [[nodiscard]] Peer* find(std::uint32_t id) noexcept;
   [[nodiscard]] Peer* peer_for(const Layout& at, ByteView packet) noexcept;
   Result<void> forget_gathered(Peer& peer);
+  void retire(Peer& peer);
   [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
                                                                 BootTime now) const noexcept;
   void close(Peer& peer, BootTime now);
@@ -94,6 +103,7 @@ class OutboundWorker {
   Options options_;
   PacketHasher hasher_;
   std::vector<Peer> peers_;
+  std::vector<UsedLane> used_lanes_;
   std::vector<std::unique_ptr<Flight>> flights_;  // in the order they were closed
   std::vector<std::unique_ptr<Flight>> spare_;
   std::vector<Queue::Held> received_;
