@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "nfq-signer/batch.h"
 
-#include <openssl/sha.h>
+#include <sodium.h>
 
 #include <algorithm>
 #include <bit>
@@ -44,6 +44,12 @@ class Message {
 using NodeMessage = Message<86>;
 
 }  // namespace
+
+Salt random_salt() noexcept {
+  Salt salt{};
+  randombytes_buf(salt.data(), salt.size());
+  return salt;
+}
 
 BatchHash::BatchHash(const KeyScope& scope, const BatchId& batch) noexcept
     : node_size_(cs::node_size(scope.suite)) {

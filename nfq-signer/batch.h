@@ -24,6 +24,9 @@ struct BatchId {
   Salt salt{};
 };
 
+// From the kernel's generator.
+[[nodiscard]] Salt random_salt() noexcept;
+
 // The hashes of one batch. Holds P.
 class BatchHash {
  public:

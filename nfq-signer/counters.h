@@ -26,7 +26,8 @@ class Counter {
 };
 
 // A packet is counted in exactly one of signed_out, verified, unasked, tolerated[…], untouched,
-// no_peer, signer_failed, dropped[…]; together they are what was received, but for what is held.
+// no_peer, closed, signer_failed, dropped[…]; together they are what was received, but for what is
+// held.
 struct WorkerCounters {
   Counter received;
   Counter signed_out;
@@ -34,6 +35,7 @@ struct WorkerCounters {
   Counter unasked;        // let in without looking, by mode sign_only
   Counter untouched;      // not ours to sign or verify: IKE, peers that are off
   Counter no_peer;        // dropped: no peer with that address, or one without a key
+  Counter closed;         // dropped: the data plane is closed, for a reason its status tells
   Counter signer_failed;  // dropped: its batch was not signed
   using ByReason = std::array<Counter, static_cast<std::size_t>(Reason::count)>;
   ByReason dropped;

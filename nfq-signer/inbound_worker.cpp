@@ -35,6 +35,7 @@ Result<void> InboundWorker::work() {
   const Now now = Now::read(*clock_);
   received_.clear();
   CS_CHECK(queue_.receive(options_.burst, received_));
+  if (is_closed_) CS_CHECK(drop_received());
   for (std::size_t i = 0; i < received_.size(); ++i) {
     arrivals_[i].held = received_[i];
     look_at(arrivals_[i], now);
@@ -44,6 +45,16 @@ Result<void> InboundWorker::work() {
   CS_CHECK(queue_.flush());
   counters_->set(queue_.counters());
   counters_->signatures_checked.set(verifier_.signatures_checked());
+  return {};
+}
+
+Result<void> InboundWorker::drop_received() {
+  for (const Queue::Held& held : received_) {
+    queue_.release(held);
+    CS_CHECK(queue_.drop(held.packet.id));
+  }
+  counters_->closed.add(received_.size());
+  received_.clear();
   return {};
 }
 

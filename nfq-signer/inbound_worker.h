@@ -41,6 +41,9 @@ class InboundWorker {
   void remove_peer(std::uint32_t id);
   [[nodiscard]] Verifier& verifier() noexcept { return verifier_; }
 
+  // While closed, what comes is dropped.
+  void set_closed(bool closed) noexcept { is_closed_ = closed; }
+
   // Does what there is to do; never waits.
   Result<void> work();
   // How long work() has nothing to do unless a descriptor becomes readable; none: for ever.
@@ -66,6 +69,7 @@ class InboundWorker {
   };
 
   InboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
+  Result<void> drop_received();
   void look_at(Arrival& arrival, const Now& now);
   Result<void> decide(Arrival& arrival);
   [[nodiscard]] Mode mode_of(const Layout& at, ByteView packet) const noexcept;
@@ -79,6 +83,7 @@ class InboundWorker {
   std::vector<WorkerPeer> peers_;
   std::vector<Queue::Held> received_;
   std::vector<Arrival> arrivals_;
+  bool is_closed_ = false;
   std::shared_ptr<WorkerCounters> counters_;
 };
 

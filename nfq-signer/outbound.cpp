@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "nfq-signer/outbound.h"
 
-#include <sodium.h>
-
 #include <algorithm>
-#include <cstring>
 
 namespace cs {
 
@@ -14,7 +11,7 @@ void OutboundBatch::close(OutboundKey& key, std::span<const Digest> digests) {
   id_.number = key.take_batch_number();
   id_.lane = key.lane();
   id_.count = static_cast<std::uint16_t>(digests.size());
-  randombytes_buf(id_.salt.data(), id_.salt.size());
+  id_.salt = random_salt();
   const BatchHash hash(key.scope(), id_);
   statement_ = make_statement(key.scope(), id_, tree_.build(hash, digests_));
 }

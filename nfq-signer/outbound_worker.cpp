@@ -144,6 +144,7 @@ Result<void> OutboundWorker::work() {
 }
 
 Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
+  if (is_closed_) return drop(held, counters_->closed);
   const ByteView packet = held.packet.payload;
   Waiting waiting{held, {}};
   const Reason reason = find_layout(packet, options_.udp_ports, waiting.at);

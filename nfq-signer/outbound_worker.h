@@ -55,6 +55,9 @@ class OutboundWorker {
   // What was gathered for it is dropped.
   Result<void> remove_key(std::uint32_t peer);
 
+  // While closed, what comes is dropped.
+  void set_closed(bool closed) noexcept { is_closed_ = closed; }
+
   // Does what there is to do; never waits.
   Result<void> work();
   // How long work() has nothing to do unless a descriptor becomes readable; none: for ever.
@@ -110,6 +113,7 @@ class OutboundWorker {
   std::vector<Digest> digests_;
   std::vector<RootSigner::Reply> replies_;
   std::uint64_t next_ticket_ = 1;
+  bool is_closed_ = false;
   std::shared_ptr<WorkerCounters> counters_;
 };
 

@@ -62,7 +62,12 @@ class WorkerThread {
       orders_.push_back([&task](Worker& worker) { task(worker); });
     }
     wake();
-    return answer.get();
+    if constexpr (std::is_void_v<Answer>) {
+      answer.get();
+      return {};
+    } else {
+      return answer.get();
+    }
   }
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/config.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <functional>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "base/unique_fd.h"
+
+namespace cs {
+
+namespace {
+
+constexpr std::size_t max_file = 65536;
+
+std::string place(const std::string& name, const toml::source_region& region) {
+  return name + ":" + std::to_string(region.begin.line) + ":" + std::to_string(region.begin.column);
+}
+
+// Reads fields out of one table, and knows which it was not asked for.
+class Reader {
+ public:
+  Reader(const toml::table& table, const std::string& file, std::string section)
+      : table_(table), file_(file), section_(std::move(section)) {}
+
+  template <class T>
+  void number(const char* field, T& out, std::uint64_t least, std::uint64_t most) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const auto value = node->value_exact<std::int64_t>();
+    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least ||
+        static_cast<std::uint64_t>(*value) > most) {
+      refuse(*node, field,
+             "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+      return;
+    }
+    out = static_cast<T>(*value);
+  }
+  void text(const char* field, std::string& out, std::size_t most) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const auto value = node->value_exact<std::string>();
+    if (!value || value->empty() || value->size() > most) {
+      refuse(*node, field, "a text of 1 to " + std::to_string(most) + " bytes");
+      return;
+    }
+    out = *value;
+  }
+  template <class T>
+  void numbers(const char* field, std::vector<T>& out, std::size_t at_most, std::int64_t least,
+               std::int64_t most) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const std::string wanted = "a list of up to " + std::to_string(at_most) +
+                               " whole numbers from " + std::to_string(least) + " to " +
+                               std::to_string(most);
+    const toml::array* array = node->as_array();
+    if (array == nullptr || array->size() > at_most) return refuse(*node, field, wanted);
+    out.clear();
+    for (const toml::node& element : *array) {
+      const auto value = element.value_exact<std::int64_t>();
+      if (!value || *value < least || *value > most) return refuse(element, field, wanted);
+      out.push_back(static_cast<T>(*value));
+    }
+  }
+  // After all fields were asked for.
+  [[nodiscard]] Result<void> finish() const {
+    if (wrong_) return *wrong_;
+    for (const auto& [key, node] : table_) {
+      if (!asked_.contains(key.str())) {
+        return Error(ErrorKind::invalid, place(file_, key.source()) + ": no field is called \"" +
+                                             name(key.str()) + "\"")
+            .with_hint("man nfq-signer lists them");
+      }
+    }
+    return {};
+  }
+
+ private:
+  const toml::node* find(const char* field) {
+    asked_.insert(field);
+    return table_.get(field);
+  }
+  [[nodiscard]] std::string name(std::string_view field) const {
+    return section_ + "." + std::string(field);
+  }
+  void refuse(const toml::node& node, std::string_view field, const std::string& wanted) {
+    if (!wrong_)
+      wrong_ = Error(ErrorKind::invalid,
+                     place(file_, node.source()) + ": " + name(field) + " has to be " + wanted);
+  }
+
+  const toml::table& table_;
+  const std::string& file_;
+  std::string section_;
+  std::set<std::string_view> asked_;
+  std::optional<Error> wrong_;
+};
+
+using Section = std::function<void(Reader&)>;
+
+std::map<std::string, Section, std::less<>> sections_for(Config& out) {
+  constexpr std::uint64_t all_marks = std::numeric_limits<std::uint32_t>::max();
+  return {
+      {"queues",
+       [&out](Reader& r) {
+         r.number("first", out.first_queue, 0, 65535);
+         r.number("count", out.queues, 1, 128);
+         r.number("length", out.queue_length, 16, 65536);
+         r.number("slots", out.slots, 64, 8192);
+         r.numbers("cpus", out.cpus, 256, 0, 4095);
+       }},
+      {"batch",
+       [&out](Reader& r) {
+         std::uint32_t interval = static_cast<std::uint32_t>(out.interval.count());
+         r.number("max", out.max_batch, 1, 8192);
+         r.number("interval_us", interval, 0, 1'000'000);
+         out.interval = std::chrono::microseconds(interval);
+       }},
+      {"packets", [&out](Reader& r) { r.numbers("udp_ports", out.udp_ports, 15, 1, 65535); }},
+      {"marks",
+       [&out](Reader& r) {
+         r.number("inbound", out.inbound_mark, 1, all_marks);
+         r.number("inbound_mask", out.inbound_mask, 1, all_marks);
+         r.number("signed", out.signed_mark, 1, all_marks);
+         r.number("outbound_mask", out.outbound_mask, 1, all_marks);
+       }},
+      {"keymsd",
+       [&out](Reader& r) {
+         r.text("socket", out.keymsd_socket, 107);
+         r.text("user", out.keymsd_user, 32);
+       }},
+      {"control", [&out](Reader& r) { r.text("socket", out.control_socket, 107); }},
+  };
+}
+
+Result<void> check(const Config& config, const std::string& name) {
+  if (config.first_queue + 2 * config.queues > 65536) {
+    return Error(ErrorKind::invalid,
+                 name + ": queues.first and queues.count: the last queue would be above 65535");
+  }
+  if (config.slots < config.max_batch) {
+    return Error(ErrorKind::invalid, name + ": queues.slots has to be at least batch.max");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Config> parse_config(std::string_view text, const std::string& name) {
+  toml::table parsed;
+  try {
+    parsed = toml::parse(text, name);
+  } catch (const toml::parse_error& error) {
+    return Error(ErrorKind::invalid,
+                 place(name, error.source()) + ": " + std::string(error.description()));
+  }
+  Config out;
+  const auto sections = sections_for(out);
+  for (const auto& [key, node] : parsed) {
+    const auto section = sections.find(key.str());
+    if (section == sections.end() || !node.is_table()) {
+      return Error(ErrorKind::invalid, place(name, key.source()) + ": no section is called [" +
+                                           std::string(key.str()) + "]")
+          .with_hint("man nfq-signer lists them");
+    }
+    Reader reader(*node.as_table(), name, section->first);
+    section->second(reader);
+    CS_CHECK(reader.finish());
+  }
+  CS_CHECK(check(out, name));
+  return out;
+}
+
+Result<Config> read_config(const std::string& path) {
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return from_errno(errno, "opening " + path);
+  std::string text(max_file + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = ::read(file.get(), &text[size], text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return from_errno(errno, "reading " + path);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > max_file)
+    return Error(ErrorKind::limit, "reading " + path + ": it is longer than 65536 bytes");
+  text.resize(size);
+  return parse_config(text, path);
+}
+
+}  // namespace cs

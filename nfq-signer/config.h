@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// nfq-signer's configuration file: TOML, every field optional, none unknown.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cs {
+
+struct Config {
+  // Outbound packets go to queues first … first + count − 1, inbound ones to the `count` behind
+  // them.
+  std::uint16_t first_queue = 100;
+  std::uint16_t queues = 1;
+  std::uint32_t queue_length = 2048;
+  std::uint32_t slots = 4096;  // packets a worker may hold while their batch is being signed
+  std::vector<int> cpus;       // worker i on cpus[i]; empty: as the kernel likes
+
+  std::uint32_t max_batch = 64;
+  std::chrono::microseconds interval{100};
+
+  std::vector<std::uint16_t> udp_ports{4500};
+  std::uint32_t inbound_mark = 0x10000;
+  std::uint32_t inbound_mask = 0x10000;
+  std::uint32_t signed_mark = 0x30000;
+  std::uint32_t outbound_mask = 0x30000;
+
+  std::string keymsd_socket = "/run/countersign/keymsd/data-plane";
+  std::string keymsd_user = "keymsd";
+  std::string control_socket = "/run/countersign/nfq-signer/control";
+};
+
+// What the file says, with its line and column where it is wrong.
+Result<Config> read_config(const std::string& path);
+Result<Config> parse_config(std::string_view text, const std::string& name);
+
+}  // namespace cs

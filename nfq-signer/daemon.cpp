@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/daemon.h"
+
+#include <poll.h>
+#include <pwd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <iostream>
+#include <optional>
+#include <utility>
+
+#include "base/clock.h"
+#include "keyms/signer_channel.h"
+#include "nfq-signer/control_socket.h"
+#include "nfq-signer/offload.h"
+#include "nfq-signer/privileges.h"
+#include "nfq-signer/sessions.h"
+#include "nfq-signer/status.h"
+
+namespace cs {
+
+namespace {
+
+// How often what nobody announces is looked at, and systemd is told that we live.
+constexpr std::chrono::seconds look_around{1};
+
+// One line of the journal; the prefix is its priority (sd-daemon(3)).
+void say(const char* priority, const std::string& line) {
+  std::cerr << priority << line << std::endl;
+}
+
+Result<uid_t> uid_of(const std::string& user) {
+  const passwd* entry =
+      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any thread
+  if (entry == nullptr) {
+    return Error(ErrorKind::not_found, "keymsd's user " + user + ": there is none")
+        .with_hint("set keymsd.user in the configuration");
+  }
+  return entry->pw_uid;
+}
+
+Result<UniqueFd> take_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGTERM, SIGINT}) sigaddset(&set, number);
+  if (pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0)
+    return Error(ErrorKind::internal, "blocking signals");
+  UniqueFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return from_errno(errno, "making a signalfd");
+  return fd;
+}
+
+std::optional<int> cpu_for(const Config& config, std::size_t worker) {
+  if (config.cpus.empty()) return std::nullopt;
+  return config.cpus.at(worker % config.cpus.size());
+}
+
+Queue::Options queue_options(const Config& config, std::uint16_t number) {
+  return {.number = number, .length = config.queue_length, .slots = config.slots};
+}
+
+Result<Workers> start_workers(const Config& config, const Clock& clock) {
+  Workers out;
+  for (std::uint16_t i = 0; i < config.queues; ++i) {
+    const auto number = static_cast<std::uint16_t>(config.first_queue + i);
+    CS_TRY(Queue queue, Queue::open(queue_options(config, number)));
+    CS_TRY(OutboundWorker worker,
+           OutboundWorker::create(std::move(queue), clock,
+                                  {.max_batch = config.max_batch,
+                                   .interval = config.interval,
+                                   .udp_ports = config.udp_ports,
+                                   .mark = {config.signed_mark, config.outbound_mask}}));
+    CS_TRY(auto thread, OutboundThread::start(std::move(worker), cpu_for(config, i)));
+    out.outbound.push_back(std::move(thread));
+  }
+  for (std::uint16_t i = 0; i < config.queues; ++i) {
+    const auto number = static_cast<std::uint16_t>(config.first_queue + config.queues + i);
+    CS_TRY(Queue queue, Queue::open(queue_options(config, number)));
+    CS_TRY(InboundWorker worker,
+           InboundWorker::create(std::move(queue), clock,
+                                 {.udp_ports = config.udp_ports,
+                                  .mark = {config.inbound_mark, config.inbound_mask}}));
+    CS_TRY(auto thread, InboundThread::start(std::move(worker),
+                                             cpu_for(config, std::size_t{config.queues} + i)));
+    out.inbound.push_back(std::move(thread));
+  }
+  return out;
+}
+
+// What bypasses us, in words with the cure; empty: nothing does. Not knowing counts as bypassed.
+std::string bypass(const OffloadProbe& probe) {
+  const auto found = probe.find_offloads();
+  if (!found.ok()) return found.error().message();
+  std::string words;
+  for (const OffloadFinding& finding : *found) {
+    words += (words.empty() ? "" : "; ") + finding.words + ": " + finding.cure;
+  }
+  return words;
+}
+
+class Daemon {
+ public:
+  static Result<Daemon> create(const DaemonOptions& options, const Clock& clock);
+  Result<void> run();
+
+ private:
+  Daemon(const Config& config, const Clock& clock, OffloadProbe probe, UniqueFd signals,
+         Workers workers, std::shared_ptr<SignatureExchange> exchange,
+         keyms::KeymsdConnection keymsd, ControlSocket control)
+      : config_(config),
+        clock_(&clock),
+        probe_(std::move(probe)),
+        signals_(std::move(signals)),
+        workers_(std::make_unique<Workers>(std::move(workers))),
+        exchange_(exchange),
+        sessions_(*workers_, std::move(exchange), clock),
+        keymsd_(std::move(keymsd)),
+        control_(std::move(control)) {}
+
+  Result<void> wait_and_serve();
+  [[nodiscard]] int wait_limit() const;
+  Result<void> serve_keymsd();
+  Result<bool> take_message();
+  void connection_ended(const Error& why);
+  Result<void> request_signatures();
+  Result<void> look();
+  Result<void> set_closed(std::string reason);
+  [[nodiscard]] Status status() const;
+  void tell_systemd() const;
+
+  Config config_;
+  const Clock* clock_;
+  OffloadProbe probe_;
+  UniqueFd signals_;
+  std::unique_ptr<Workers> workers_;
+  std::shared_ptr<SignatureExchange> exchange_;
+  Sessions sessions_;
+  keyms::KeymsdConnection keymsd_;
+  ControlSocket control_;
+  std::vector<SignatureExchange::Request> requests_;
+  std::string closed_;  // the reason; empty: open
+  BootTime next_look_;
+  bool was_agreed_ = false;
+  bool is_ending_ = false;
+};
+
+keyms::Instance draw_instance() {
+  keyms::Instance out{};
+  Salt drawn = random_salt();
+  std::copy(drawn.begin(), drawn.end(), out.begin());
+  return out;
+}
+
+Result<Daemon> Daemon::create(const DaemonOptions& options, const Clock& clock) {
+  const Config& config = options.config;
+  CS_TRY(const uid_t keymsd_uid, uid_of(config.keymsd_user));
+  if (!options.user.empty()) {
+    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
+    static_cast<void>(
+        ::setrlimit(RLIMIT_MEMLOCK, &unlimited));  // lock_memory() says if it was needed
+  }
+  CS_CHECK(keep_net_admin_alone(options.user));
+  CS_CHECK(lock_memory());
+  CS_TRY(OffloadProbe probe, OffloadProbe::create());
+  if (std::string found = bypass(probe); !found.empty())
+    return Error(ErrorKind::denied, "starting: " + found);
+  CS_TRY(UniqueFd signals, take_signals());
+  CS_TRY(std::shared_ptr<SignatureExchange> exchange, SignatureExchange::create());
+  CS_TRY(keyms::KeymsdConnection keymsd,
+         keyms::KeymsdConnection::create(
+             clock, {.path = config.keymsd_socket,
+                     .keymsd_uid = keymsd_uid,
+                     .hello = {.workers = config.queues, .instance = draw_instance()}}));
+  CS_TRY(ControlSocket control, ControlSocket::open(config.control_socket));
+  CS_TRY(Workers workers, start_workers(config, clock));
+  CS_CHECK(filter_system_calls());
+  return Daemon(config, clock, std::move(probe), std::move(signals), std::move(workers),
+                std::move(exchange), std::move(keymsd), std::move(control));
+}
+
+Result<void> Daemon::run() {
+  next_look_ = clock_->boot() + look_around;
+  tell_systemd();
+  sd_notify(0, "READY=1");
+  say(SD_INFO, "ready: queues " + std::to_string(config_.first_queue) + " to " +
+                   std::to_string(config_.first_queue + 2 * config_.queues - 1));
+  while (!is_ending_) CS_CHECK(wait_and_serve());
+  sd_notify(0, "STOPPING=1");
+  say(SD_INFO, "stopping: from here on the kernel drops what comes");
+  for (const auto& worker : workers_->outbound) CS_CHECK(worker->stop());
+  for (const auto& worker : workers_->inbound) CS_CHECK(worker->stop());
+  return {};
+}
+
+Result<void> Daemon::wait_and_serve() {
+  std::array<pollfd, 4> polled{{{signals_.get(), POLLIN, 0},
+                                {control_.fd(), POLLIN, 0},
+                                {exchange_->fd(), POLLIN, 0},
+                                {keymsd_.fd(), keymsd_.events(), 0}}};
+  if (::poll(polled.data(), polled.size(), wait_limit()) < 0 && errno != EINTR)
+    return from_errno(errno, "waiting (poll)");
+  if (polled[0].revents != 0) is_ending_ = true;
+  if (polled[1].revents != 0) control_.answer(status_json(status()));
+  CS_CHECK(serve_keymsd());
+  CS_CHECK(request_signatures());
+  if (clock_->boot() >= next_look_) CS_CHECK(look());
+  return {};
+}
+
+int Daemon::wait_limit() const {
+  BootTime until = next_look_;
+  if (const auto deadline = keymsd_.deadline()) until = std::min(until, *deadline);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_->boot());
+  return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
+}
+
+Result<void> Daemon::serve_keymsd() {
+  if (const auto deadline = keymsd_.deadline(); deadline && clock_->boot() >= *deadline) {
+    static_cast<void>(keymsd_.tick());  // what is wrong is told once, when the connection ended
+  }
+  for (;;) {
+    CS_TRY(const bool more, take_message());
+    if (!more) break;
+  }
+  if (auto flushed = keymsd_.flush(); !flushed.ok()) connection_ended(flushed.error());
+  return {};
+}
+
+// False: nothing is there now. Only a worker that ended ends the daemon.
+Result<bool> Daemon::take_message() {
+  auto received = keymsd_.receive();
+  if (!received.ok()) {
+    connection_ended(received.error());
+    return false;
+  }
+  if (!*received) return false;
+  keyms::FromKeymsd message = std::move(**received);
+  if (std::holds_alternative<keyms::Welcome>(message)) {
+    was_agreed_ = true;
+    sessions_.begin_state();
+    say(SD_INFO, "connected to keymsd");
+    return true;
+  }
+  if (const auto* reply = std::get_if<keyms::SignReply>(&message)) {
+    const bool is_done = reply->status == keyms::SignStatus::done;
+    exchange_->reply(reply->ticket, is_done ? std::optional(reply->signature) : std::nullopt);
+    if (!is_done)
+      say(SD_WARNING, "keymsd did not sign a batch: " + std::string(to_string(reply->status)));
+    return true;
+  }
+  if (auto applied = sessions_.apply(std::move(message)); !applied.ok()) {
+    if (applied.error().kind() == ErrorKind::closed) return std::move(applied).error();
+    say(SD_ERR, "refused what keymsd told: " + applied.error().message());
+  }
+  tell_systemd();
+  return true;
+}
+
+void Daemon::connection_ended(const Error& why) {
+  exchange_->refuse_all();
+  if (std::exchange(was_agreed_, false)) {
+    say(SD_WARNING,
+        "lost keymsd (" + why.message() + "); keys stay until each ends; connecting anew");
+  }
+  tell_systemd();
+}
+
+Result<void> Daemon::request_signatures() {
+  if (!keymsd_.agreed()) {
+    exchange_->refuse_all();
+    return {};
+  }
+  requests_.clear();
+  exchange_->take(keymsd_.room(), requests_);
+  for (const SignatureExchange::Request& request : requests_) {
+    const auto sent =
+        keymsd_.send(keyms::SignRequest{request.ticket, request.key, request.statement});
+    if (sent.ok()) continue;
+    connection_ended(sent.error());
+    break;
+  }
+  return {};
+}
+
+Result<void> Daemon::look() {
+  next_look_ = clock_->boot() + look_around;
+  for (const auto& worker : workers_->outbound) {
+    if (worker->has_ended()) return worker->stop();
+  }
+  for (const auto& worker : workers_->inbound) {
+    if (worker->has_ended()) return worker->stop();
+  }
+  CS_CHECK(set_closed(bypass(probe_)));
+  tell_systemd();
+  sd_notify(0, "WATCHDOG=1");
+  return {};
+}
+
+Result<void> Daemon::set_closed(std::string reason) {
+  if (reason == closed_) return {};
+  const bool is_change = reason.empty() != closed_.empty();
+  closed_ = std::move(reason);
+  say(closed_.empty() ? SD_NOTICE : SD_CRIT,
+      closed_.empty() ? "open again" : "CLOSED, nothing passes: " + closed_);
+  if (!is_change) return {};
+  const bool closed = !closed_.empty();
+  const auto set = [closed](auto& worker) { worker.set_closed(closed); };
+  for (const auto& worker : workers_->outbound) CS_CHECK(worker->call(set));
+  for (const auto& worker : workers_->inbound) CS_CHECK(worker->call(set));
+  return {};
+}
+
+Status Daemon::status() const {
+  Status out{.is_closed = !closed_.empty(),
+             .reason = closed_,
+             .has_keymsd = keymsd_.agreed(),
+             .peers = sessions_.peers(),
+             .outbound_keys = sessions_.outbound_keys(),
+             .inbound_keys = sessions_.inbound_keys(),
+             .workers = {}};
+  std::uint16_t queue = config_.first_queue;
+  for (const auto& worker : workers_->outbound)
+    out.workers.push_back({"outbound", queue++, &worker->counters()});
+  for (const auto& worker : workers_->inbound)
+    out.workers.push_back({"inbound", queue++, &worker->counters()});
+  return out;
+}
+
+void Daemon::tell_systemd() const {
+  const Status now = status();
+  std::string line = "STATUS=";
+  if (now.is_closed) {
+    line += "CLOSED: " + now.reason;
+  } else {
+    line += std::to_string(now.peers) + " peers, " + std::to_string(now.outbound_keys) +
+            " keys to sign, " + std::to_string(now.inbound_keys) + " to verify; keymsd " +
+            (now.has_keymsd ? "connected" : "away");
+  }
+  sd_notify(0, line.c_str());
+}
+
+}  // namespace
+
+Result<void> run_daemon(const DaemonOptions& options) {
+  const SystemClock clock;
+  auto daemon = Daemon::create(options, clock);
+  if (!daemon.ok()) return std::move(daemon).error();
+  return daemon->run();
+}
+
+}  // namespace cs

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/privileges.h"
+
+#include <cap-ng.h>
+#include <pwd.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+namespace cs {
+
+namespace {
+
+struct Release {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+
+Result<void> become(const std::string& user) {
+  const passwd* entry =
+      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any thread
+  if (entry == nullptr) {
+    return Error(ErrorKind::not_found, "becoming user " + user + ": there is none")
+        .with_hint("make it with: useradd --system --no-create-home --shell /usr/sbin/nologin " +
+                   user);
+  }
+  capng_clear(CAPNG_SELECT_BOTH);
+  capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
+               CAP_NET_ADMIN);
+  const int done =
+      capng_change_id(static_cast<int>(entry->pw_uid), static_cast<int>(entry->pw_gid),
+                      static_cast<capng_flags_t>(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING));
+  if (done != 0) {
+    return Error(ErrorKind::denied,
+                 "becoming user " + user + " (libcap-ng says " + std::to_string(done) + ")")
+        .with_hint("run as root");
+  }
+  return {};
+}
+
+Result<void> check_capabilities() {
+  if (::geteuid() == 0) {
+    return Error(ErrorKind::denied, "running as root")
+        .with_hint("start it by its systemd unit, or with --user nfq-signer");
+  }
+  capng_clear(CAPNG_SELECT_BOTH);
+  if (capng_get_caps_process() != 0) return from_errno(errno, "asking for our own capabilities");
+  std::string too_many;
+  for (unsigned capability = 0; capability <= CAP_LAST_CAP; ++capability) {
+    const bool has = capng_have_capability(CAPNG_EFFECTIVE, capability) != 0 ||
+                     capng_have_capability(CAPNG_PERMITTED, capability) != 0;
+    if (has && capability != CAP_NET_ADMIN)
+      too_many += std::string(" ") + capng_capability_to_name(capability);
+  }
+  if (!too_many.empty()) {
+    return Error(ErrorKind::denied, "running with more than CAP_NET_ADMIN:" + too_many)
+        .with_hint("take them away: CapabilityBoundingSet=CAP_NET_ADMIN in the systemd unit");
+  }
+  if (capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN) == 0) {
+    return Error(ErrorKind::denied, "running without CAP_NET_ADMIN")
+        .with_hint(
+            "AmbientCapabilities=CAP_NET_ADMIN in the systemd unit, or --user nfq-signer as root");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> keep_net_admin_alone(const std::string& user) {
+  if (!user.empty()) CS_CHECK(become(user));
+  CS_CHECK(check_capabilities());
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return from_errno(errno, "setting no_new_privs");
+  return {};
+}
+
+Result<void> lock_memory() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return from_errno(errno, "forbidding core dumps");
+  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    return from_errno(errno, "keeping memory out of swap (mlockall)")
+        .with_hint(
+            "raise RLIMIT_MEMLOCK: LimitMEMLOCK=infinity in the systemd unit, ulimit -l in a "
+            "shell");
+  }
+  return {};
+}
+
+Result<void> filter_system_calls() {
+  // What the workers and the main loop use, and what libc, OpenSSL and libsodium use below them.
+  static constexpr const char* allowed[] = {
+      "read",           "write",           "readv",
+      "writev",         "close",           "recvmmsg",
+      "recvmsg",        "recvfrom",        "sendto",
+      "sendmsg",        "sendmmsg",        "poll",
+      "ppoll",          "epoll_wait",      "epoll_pwait",
+      "accept4",        "socket",          "connect",
+      "bind",           "getsockopt",      "setsockopt",
+      "getsockname",    "getpeername",     "shutdown",
+      "mmap",           "munmap",          "mremap",
+      "mprotect",       "madvise",         "mlock",
+      "mlock2",         "munlock",         "brk",
+      "futex",          "clock_gettime",   "clock_nanosleep",
+      "nanosleep",      "gettimeofday",    "getrandom",
+      "eventfd2",       "timerfd_settime", "rt_sigaction",
+      "rt_sigprocmask", "rt_sigreturn",    "sigaltstack",
+      "sched_yield",    "restart_syscall", "exit",
+      "exit_group",     "getpid",          "gettid",
+      "tgkill",         "prctl",           "fcntl",
+      "ioctl",          "lseek",           "sysinfo",
+      "prlimit64",      "unlink",          "unlinkat",
+      "openat",         "newfstatat",      "fstat",
+      "statx",          "getdents64",      "readlink",
+      "readlinkat",     "access",          "faccessat2",
+      "rseq",           "set_robust_list", "sched_getaffinity",
+      "getuid",         "geteuid",         "getgid",
+      "getegid",
+  };
+  const std::unique_ptr<void, Release> filter(seccomp_init(SCMP_ACT_KILL_PROCESS));
+  if (!filter) return Error(ErrorKind::limit, "making a seccomp filter");
+  // All threads, or none.
+  if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0) {
+    return from_errno(-error, "making a seccomp filter for all threads");
+  }
+  for (const char* name : allowed) {
+    const int number = seccomp_syscall_resolve_name(name);
+    if (number == __NR_SCMP_ERROR) continue;  // this architecture has none of that name
+    if (const int error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, 0); error != 0) {
+      return from_errno(-error, std::string("allowing ") + name);
+    }
+  }
+  if (const int error = seccomp_load(filter.get()); error != 0)
+    return from_errno(-error, "loading the seccomp filter");
+  return {};
+}
+
+}  // namespace cs
