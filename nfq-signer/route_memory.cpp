@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "nfq-signer/route_memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "base/unique_fd.h"
+
+namespace cs::rt {
+namespace {
+
+constexpr std::string_view first_line = "countersign inner routes 1\n";
+constexpr std::size_t max_size = max_remembered * 128 + first_line.size();
+
+// The next word, up to one `end`, which is taken too.
+bool take_word(std::string_view& left, char end, std::string_view& word) {
+  const std::size_t at = left.find(end);
+  if (at == std::string_view::npos) return false;
+  word = left.substr(0, at);
+  left.remove_prefix(at + 1);
+  return true;
+}
+
+template <class T>
+bool take_number(std::string_view& left, char end, T& out) {
+  std::string_view word;
+  if (!take_word(left, end, word)) return false;
+  const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), out);
+  return error == std::errc() && stop == word.data() + word.size();
+}
+
+// destination table priority tos original ours before
+Result<Remembered> take_line(std::string_view& left, std::size_t line) {
+  Remembered route;
+  std::string_view prefix;
+  const std::string where = "line " + std::to_string(line) + " of the remembered routes";
+  const bool whole =
+      take_word(left, ' ', prefix) && take_number(left, ' ', route.key.table) &&
+      take_number(left, ' ', route.key.priority) && take_number(left, ' ', route.key.tos) &&
+      take_number(left, ' ', route.original) && take_number(left, ' ', route.ours[0]) &&
+      take_number(left, '\n', route.ours[1]);
+  if (!whole) return Error(ErrorKind::invalid, where + " is none");
+  CS_TRY(route.key.destination, Prefix::parse(prefix).context(where));
+  return route;
+}
+
+std::string text_of(const Remembered& route) {
+  std::string line = route.key.destination.text();
+  for (const std::uint32_t number :
+       {route.key.table, route.key.priority, std::uint32_t{route.key.tos}, route.original,
+        route.ours[0], route.ours[1]}) {
+    line += " " + std::to_string(number);
+  }
+  return line + "\n";
+}
+
+Result<void> write_all(int fd, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t done = write(fd, text.data(), text.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) return from_errno(done < 0 ? errno : EIO, "writing " + path);
+    text.remove_prefix(static_cast<std::size_t>(done));
+  }
+  if (fsync(fd) != 0) return from_errno(errno, "writing " + path + " to disk");
+  return {};
+}
+
+// A rename or removal is on disk once its directory is.
+Result<void> sync_directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || fsync(fd.get()) != 0) return from_errno(errno, "writing directory " + directory);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<Remembered>> parse_memory(std::string_view text) {
+  if (!text.starts_with(first_line)) {
+    return Error(ErrorKind::invalid, "the remembered routes have another first line");
+  }
+  text.remove_prefix(first_line.size());
+  std::vector<Remembered> routes;
+  while (!text.empty()) {
+    if (routes.size() == max_remembered) {
+      return Error(ErrorKind::limit,
+                   "more than " + std::to_string(max_remembered) + " remembered routes");
+    }
+    CS_TRY(Remembered route, take_line(text, routes.size() + 2));
+    routes.push_back(route);
+  }
+  return routes;
+}
+
+Result<std::vector<Remembered>> read_memory(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd && errno == ENOENT) return std::vector<Remembered>();
+  if (!fd) return from_errno(errno, "opening " + path);
+  std::string text(max_size + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t got = read(fd.get(), text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return from_errno(errno, "reading " + path);
+    if (got == 0) break;
+    size += static_cast<std::size_t>(got);
+  }
+  if (size > max_size) return Error(ErrorKind::limit, "reading " + path + ": it is too long");
+  auto routes = parse_memory(std::string_view(text).substr(0, size));
+  if (routes.ok()) return routes;
+  return std::move(routes)
+      .error()
+      .context("reading " + path)
+      .with_hint(
+          "look at the MTU of the inner routes (ip route show table all), then remove the file");
+}
+
+Result<void> write_memory(const std::string& path, const std::vector<Remembered>& routes) {
+  if (routes.size() > max_remembered) {
+    return Error(ErrorKind::limit, "remembering " + std::to_string(routes.size()) +
+                                       " routes: at most " + std::to_string(max_remembered));
+  }
+  if (routes.empty()) {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + path);
+    return sync_directory_of(path);
+  }
+  std::string text(first_line);
+  for (const Remembered& route : routes) text += text_of(route);
+  const std::string fresh = path + ".new";
+  // What a killed process left, or somebody else put there.
+  if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + fresh);
+  const UniqueFd fd(
+      open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return from_errno(errno, "making " + fresh);
+  CS_CHECK(write_all(fd.get(), text, fresh));
+  if (rename(fresh.c_str(), path.c_str()) != 0) return from_errno(errno, "renaming " + fresh);
+  return sync_directory_of(path);
+}
+
+}  // namespace cs::rt

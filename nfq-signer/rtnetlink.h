@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Route netlink: strict reading, requests that cannot overflow, and a socket that asks and waits.
+#pragma once
+
+#include <libmnl/libmnl.h>
+
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace cs::rt {
+
+// The first sizeof(T) bytes, which must be there.
+template <class T>
+[[nodiscard]] std::optional<T> first_of(ByteView bytes) noexcept {
+  static_assert(std::is_trivially_copyable_v<T>);
+  if (bytes.size() < sizeof(T)) return std::nullopt;
+  T value{};
+  std::memcpy(&value, bytes.data(), sizeof(T));
+  return value;
+}
+
+struct Message {
+  nlmsghdr header;
+  ByteView payload;  // behind the header, exactly as long as the header says
+};
+
+// The messages in what one receive brought. Neither mnl_nlmsg_ok() nor mnl_attr_parse(): the former
+// accepts lengths of 2^31 and more, the latter reads up to 3 bytes behind a message.
+class Messages {
+ public:
+  explicit Messages(ByteView received) noexcept : left_(received) {}
+  // nullopt: no further one that is wholly there.
+  std::optional<Message> next() noexcept;
+  // Bytes were left that are no message.
+  [[nodiscard]] bool is_malformed() const noexcept { return !left_.empty(); }
+
+ private:
+  ByteView left_;
+};
+
+struct Attribute {
+  std::uint16_t type;      // without the two flags
+  std::uint16_t raw_type;  // with them
+  ByteView value;
+};
+
+// The attributes in a row of them, as Messages does it.
+class Attributes {
+ public:
+  explicit Attributes(ByteView row) noexcept : left_(row) {}
+  std::optional<Attribute> next() noexcept;
+  [[nodiscard]] bool is_malformed() const noexcept { return !left_.empty(); }
+
+ private:
+  ByteView left_;
+};
+
+// A number whose attribute has exactly its size.
+template <class T>
+[[nodiscard]] std::optional<T> number_of(const Attribute& attribute) noexcept {
+  if (attribute.value.size() != sizeof(T)) return std::nullopt;
+  return first_of<T>(attribute.value);
+}
+
+// The end of an answer: NLMSG_DONE or NLMSG_ERROR, which also says success.
+struct End {
+  int error = 0;  // an errno; 0: success
+  std::string words;
+};
+// nullopt: it is none.
+std::optional<End> parse_end(const Message& message);
+
+// A request under construction. Sticky as ByteWriter: what does not fit makes ok() false for good,
+// and the socket refuses to send it.
+class Request {
+ public:
+  Request(std::uint16_t type, std::uint16_t flags);
+
+  // The fixed header of the message, zeroed. Once, before the attributes.
+  template <class T>
+  T& fixed() {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 64);
+    return *static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
+  }
+  Request& put(std::uint16_t type, ByteView value);
+  Request& put_u32(std::uint16_t type, std::uint32_t value);
+  // Attributes as they are.
+  Request& append(ByteView attributes);
+
+  [[nodiscard]] bool ok() const noexcept { return ok_; }
+  [[nodiscard]] nlmsghdr* header() noexcept { return reinterpret_cast<nlmsghdr*>(memory_.data()); }
+
+ private:
+  std::vector<std::uint8_t> memory_;
+  bool ok_ = true;
+};
+
+// One attribute in bytes, padded; for rows that are put together before they are sent.
+void append_attribute(std::vector<std::uint8_t>& row, std::uint16_t raw_type, ByteView value);
+
+// Belongs to the network namespace of the thread that opened it, whoever uses it later. For one
+// thread.
+class Socket {
+ public:
+  static Result<Socket> open();
+
+  using Take = std::function<Result<void>(const Message&)>;
+  // Sends the request and hands every message of the answer to `take`, up to its end. `tried` is
+  // what an error says was tried. Fails with `busy` if the kernel's tables changed during a dump.
+  Result<void> ask(Request request, const std::string& tried, const Take& take);
+  // For a request that is only acknowledged.
+  Result<void> tell(Request request, const std::string& tried);
+
+  struct LinkMtu {
+    std::uint32_t ipv4 = 0;
+    std::uint32_t ipv6 = 0;  // what IPv6 uses on this link: a router may have announced less
+  };
+  Result<LinkMtu> link_mtu(std::uint32_t interface);
+
+ private:
+  struct Close {
+    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+  };
+  explicit Socket(std::unique_ptr<mnl_socket, Close> socket);
+  Result<ByteView> receive(const std::string& tried);
+  // True: that was the end of the answer.
+  Result<bool> handle(const Message& message, const std::string& tried, const Take& take,
+                      bool& interrupted);
+
+  std::unique_ptr<mnl_socket, Close> socket_;
+  std::vector<std::uint8_t> buffer_;
+  std::uint32_t sequence_ = 0;
+};
+
+// Reads the answer to a question for a link. Fails unless it is one.
+Result<Socket::LinkMtu> parse_link_mtu(ByteView payload);
+
+}  // namespace cs::rt
