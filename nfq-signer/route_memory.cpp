@@ -98,6 +98,12 @@ Result<std::vector<Remembered>> parse_memory(std::string_view text) {
   return routes;
 }
 
+std::string format_memory(const std::vector<Remembered>& routes) {
+  std::string text(first_line);
+  for (const Remembered& route : routes) text += text_of(route);
+  return text;
+}
+
 Result<std::vector<Remembered>> read_memory(const std::string& path) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd && errno == ENOENT) return std::vector<Remembered>();
@@ -130,15 +136,13 @@ Result<void> write_memory(const std::string& path, const std::vector<Remembered>
     if (unlink(path.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + path);
     return sync_directory_of(path);
   }
-  std::string text(first_line);
-  for (const Remembered& route : routes) text += text_of(route);
   const std::string fresh = path + ".new";
   // What a killed process left, or somebody else put there.
   if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + fresh);
   const UniqueFd fd(
       open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return from_errno(errno, "making " + fresh);
-  CS_CHECK(write_all(fd.get(), text, fresh));
+  CS_CHECK(write_all(fd.get(), format_memory(routes), fresh));
   if (rename(fresh.c_str(), path.c_str()) != 0) return from_errno(errno, "renaming " + fresh);
   return sync_directory_of(path);
 }

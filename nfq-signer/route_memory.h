@@ -24,6 +24,7 @@ struct Remembered {
   [[nodiscard]] bool is_ours(std::uint32_t mtu) const noexcept {
     return mtu != 0 && (mtu == ours[0] || mtu == ours[1]);
   }
+  bool operator==(const Remembered&) const = default;
 };
 
 inline constexpr std::size_t max_remembered = 4096;
@@ -32,6 +33,7 @@ inline constexpr std::size_t max_remembered = 4096;
 // half of it.
 Result<std::vector<Remembered>> read_memory(const std::string& path);
 Result<std::vector<Remembered>> parse_memory(std::string_view text);
+std::string format_memory(const std::vector<Remembered>& routes);
 
 // Either the old file or the new one is there, whenever it ends. None for no routes. The directory
 // must be there, and only root may write to it.
