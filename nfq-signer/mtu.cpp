@@ -153,9 +153,12 @@ std::vector<std::string> nft_clamp(bool ipv6, std::string_view network, std::uin
   const std::string size = std::to_string(mss);
   std::vector<std::string> rules;
   for (const char* side : {" daddr ", " saddr "}) {
-    rules.push_back((ipv6 ? "ip6" : "ip") + std::string(side) + std::string(network) +
-                    " tcp flags & (syn | rst) == syn tcp option maxseg size > " + size +
-                    " tcp option maxseg size set " + size);
+    std::string rule = ipv6 ? "ip6" : "ip";
+    rule += side;
+    rule += network;
+    rule += " tcp flags & (syn | rst) == syn tcp option maxseg size > " + size;
+    rule += " tcp option maxseg size set " + size;
+    rules.push_back(std::move(rule));
   }
   return rules;
 }

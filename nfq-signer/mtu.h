@@ -90,7 +90,7 @@ Result<Plan> plan(const Question& question);
 // Rules, without table and chain, that lower the MSS a TCP SYN offers, never raise it. `network` is
 // a prefix or address of the far side, in text: SYNs to it and from it. In tunnel mode they belong
 // into `forward` and, for the gateways' own connections, `output` and `input`; in transport mode
-// into `output` and `input` alone. For iptables: of table mangle.
+// into `output` and `input` alone. For iptables: of table mangle. `mss`: what mss() gives.
 [[nodiscard]] std::vector<std::string> nft_clamp(bool ipv6, std::string_view network,
                                                  std::uint16_t mss);
 [[nodiscard]] std::vector<std::string> iptables_clamp(std::string_view network, std::uint16_t mss);

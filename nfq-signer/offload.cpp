@@ -146,14 +146,6 @@ OffloadFinding builtin_finding(const std::string& name) {
           "CONFIG_INET6_ESP_OFFLOAD=m) or not at all, as Debian's"};
 }
 
-OffloadFinding feature_finding(const InterfaceFeature& on) {
-  return {OffloadFinding::Kind::feature, on.interface,
-          "interface " + on.interface + " has " + on.feature +
-              " on: packets of an SA given to it pass beside the queue unsigned",
-          on.fixed ? "its driver does not let it be switched off: use another card"
-                   : "ethtool -K " + on.interface + " " + on.feature + " off"};
-}
-
 // A question of ethtool's about one interface; `reply` is command and answer in one. False: the
 // interface has gone, or answers no such question.
 Result<bool> ask_interface(int socket, const char* name, void* reply) {
@@ -254,6 +246,14 @@ Result<std::vector<InterfaceFeature>> features_on(std::span<const std::string_vi
     CS_CHECK(add_features(socket.get(), it->if_name, names.size(), bits, on));
   }
   return on;
+}
+
+OffloadFinding feature_finding(const InterfaceFeature& on) {
+  return {OffloadFinding::Kind::feature, on.interface,
+          "interface " + on.interface + " has " + on.feature +
+              " on: packets of an SA given to it pass beside the queue unsigned",
+          on.fixed ? "its driver does not let it be switched off: use another card"
+                   : "ethtool -K " + on.interface + " " + on.feature + " off"};
 }
 
 Result<OffloadProbe> OffloadProbe::create(const std::string& root) {

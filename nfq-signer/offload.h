@@ -58,4 +58,6 @@ struct InterfaceFeature {
 // this kernel does not know is on nowhere.
 Result<std::vector<InterfaceFeature>> features_on(std::span<const std::string_view> features);
 
+[[nodiscard]] OffloadFinding feature_finding(const InterfaceFeature& on);
+
 }  // namespace cs

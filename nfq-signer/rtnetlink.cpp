@@ -65,6 +65,21 @@ std::uint32_t ipv6_mtu(ByteView per_family) {
   return 0;
 }
 
+// True: that was the end of the answer.
+Result<bool> handle(const Message& message, const std::string& tried, const Socket::Take& take,
+                    bool& interrupted) {
+  if ((message.header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
+  if (message.header.nlmsg_type == NLMSG_DONE || message.header.nlmsg_type == NLMSG_ERROR) {
+    const auto end = parse_end(message);
+    if (!end) return Error(ErrorKind::invalid, tried + ": the end of the answer is none");
+    if (end->error == 0) return true;
+    return from_errno(end->error, end->words.empty() ? tried : tried + " (" + end->words + ")");
+  }
+  if (message.header.nlmsg_type < NLMSG_MIN_TYPE) return false;  // NLMSG_NOOP
+  CS_CHECK(take(message));
+  return false;
+}
+
 }  // namespace
 
 std::optional<Message> Messages::next() noexcept {
@@ -165,20 +180,6 @@ Result<ByteView> Socket::receive(const std::string& tried) {
     }
     return ByteView(buffer_).first(static_cast<std::size_t>(size));
   }
-}
-
-Result<bool> Socket::handle(const Message& message, const std::string& tried, const Take& take,
-                            bool& interrupted) {
-  if ((message.header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;
-  if (message.header.nlmsg_type == NLMSG_DONE || message.header.nlmsg_type == NLMSG_ERROR) {
-    const auto end = parse_end(message);
-    if (!end) return Error(ErrorKind::invalid, tried + ": the end of the answer is none");
-    if (end->error == 0) return true;
-    return from_errno(end->error, end->words.empty() ? tried : tried + " (" + end->words + ")");
-  }
-  if (message.header.nlmsg_type < NLMSG_MIN_TYPE) return false;  // NLMSG_NOOP
-  CS_CHECK(take(message));
-  return false;
 }
 
 Result<void> Socket::ask(Request request, const std::string& tried, const Take& take) {

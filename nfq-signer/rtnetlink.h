@@ -132,9 +132,6 @@ class Socket {
   };
   explicit Socket(std::unique_ptr<mnl_socket, Close> socket);
   Result<ByteView> receive(const std::string& tried);
-  // True: that was the end of the answer.
-  Result<bool> handle(const Message& message, const std::string& tried, const Take& take,
-                      bool& interrupted);
 
   std::unique_ptr<mnl_socket, Close> socket_;
   std::vector<std::uint8_t> buffer_;

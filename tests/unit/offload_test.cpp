@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Modules in trees that look like /proc, /sys and /lib; the interfaces are this machine's, so they
-// are left out here (netns/offload_test.cpp has some of its own).
+// are left out here (netns/interface_features_test.cpp has some of its own).
 #include "nfq-signer/offload.h"
 
 #include <gtest/gtest.h>
@@ -127,6 +127,15 @@ TEST_F(Offload, TellsTheCure) {
   ASSERT_FALSE(found->empty());
   EXPECT_NE(found->at(0).cure.find("modprobe -r esp4_offload"), std::string::npos);
   EXPECT_NE(found->at(0).cure.find("echo install esp4_offload /bin/false > /etc/modprobe.d/"),
+            std::string::npos);
+}
+
+TEST(OffloadFeature, TellsTheCure) {
+  const OffloadFinding off = feature_finding({"eth0", "esp-hw-offload", false});
+  EXPECT_EQ(off.kind, Kind::feature);
+  EXPECT_EQ(off.subject, "eth0");
+  EXPECT_EQ(off.cure, "ethtool -K eth0 esp-hw-offload off");
+  EXPECT_EQ(feature_finding({"eth0", "esp-hw-offload", true}).cure.find("ethtool"),
             std::string::npos);
 }
 
