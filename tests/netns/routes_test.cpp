@@ -151,6 +151,8 @@ TEST_P(InnerRoute, IsPutBackByTheSuccessorOfAKilledProcess) {
     InnerRoutes killed = open();
     get(killed.set_mtu(key(), kMtu, peers()));
     get(killed.set_mtu(key(), kMtu - 10, peers()));
+    ASSERT_EQ(killed.remembered().size(), 1U);
+    EXPECT_EQ(killed.remembered()[0], (Remembered{key(), 1400, {kMtu - 10, kMtu}}));
   }
   EXPECT_NE(shown().find("mtu 1300"), std::string::npos) << shown();
   InnerRoutes successor = open();
@@ -187,10 +189,15 @@ TEST_P(InnerRoute, IsLeftAloneOnceSomebodyElseChangedIt) {
   EXPECT_EQ(shown(), theirs);
   EXPECT_FALSE(remembers());
 
-  // And what is put back is theirs, if it was changed by us after that.
+  // And what is put back is theirs, if it was changed by us before and after that.
+  for (const char* mtu : {"1360", "1370"}) {
+    get(ours.set_mtu(key(), kMtu, peers()));
+    route({"replace", inner(), "via", gateway(), "dev", "left", "table", "220", "mtu", mtu});
+  }
+  const std::string last = shown();
   get(ours.set_mtu(key(), kMtu, peers()));
   get(ours.restore_all());
-  EXPECT_EQ(shown(), theirs);
+  EXPECT_EQ(shown(), last);
 }
 
 // An IKE daemon takes its route away, or installs it anew.
