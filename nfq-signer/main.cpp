@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The data plane's program: its command line.
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <iostream>
+#include <sstream>
+
+#include "nfq-signer/rules_command.h"
+
+namespace {
+
+using cs::RulesRequest;
+
+struct RulesFlags {
+  RulesRequest request;
+  bool nft = false, iptables = false, tc = false, swanctl = false;
+  bool apply = false, remove = false, check = false, dry_run = false;
+
+  void settle() {
+    using Kind = RulesRequest::Kind;
+    using Action = RulesRequest::Action;
+    request.kind = nft        ? Kind::nft
+                   : iptables ? Kind::iptables
+                   : tc       ? Kind::tc
+                   : swanctl  ? Kind::swanctl
+                              : Kind::none;
+    request.action = apply    ? (dry_run ? Action::print : Action::apply)
+                     : remove ? (dry_run ? Action::print_removal : Action::remove)
+                     : check  ? Action::check
+                              : Action::print;
+  }
+};
+
+void add_marks(CLI::App& rules, cs::RuleMarks& marks) {
+  constexpr const char* group = "Marks (both sides of a mark must agree with the SAs)";
+  const auto add = [&](const char* name, std::uint32_t& value, const char* text) {
+    std::ostringstream shown;
+    shown << "0x" << std::hex << value;
+    rules.add_option(name, value, text)->default_str(shown.str())->group(group);
+  };
+  add("--inbound-mark", marks.inbound_mark, "what a verified packet has");
+  add("--inbound-mask", marks.inbound_mask, "the bits of it that are ours");
+  add("--outbound-mark", marks.outbound_mark, "the output mark of outbound SAs");
+  add("--outbound-mask", marks.outbound_mask, "the bits of it that are ours");
+  add("--signed-mark", marks.signed_mark, "what a signed packet has, under that mask");
+}
+
+CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
+  CLI::App* rules = app.add_subcommand("rules", "the rules that bring packets to the engine");
+  rules->footer(
+      "Prints the rules unless told to apply or remove them. Without a kind: tells what this "
+      "machine can.\nSteering takes --nft or --iptables, not both; --tc and --swanctl are what "
+      "protects when those are flushed.");
+  auto* kinds = rules->add_option_group("Kind", "which rules");
+  kinds->add_flag("--nft", flags.nft, "steering, by nftables");
+  kinds->add_flag("--iptables", flags.iptables, "steering, by iptables and ip6tables");
+  kinds->add_flag("--tc", flags.tc, "drop what is unsigned on the way out of --interface");
+  kinds->add_flag("--swanctl", flags.swanctl, "print the marks to set in swanctl.conf");
+  kinds->require_option(0, 1);
+  auto* actions = rules->add_option_group("Action");
+  actions->add_flag("--apply", flags.apply, "put them into the kernel, or replace them");
+  actions->add_flag("--remove", flags.remove, "take them out of the kernel");
+  actions->add_flag("--check", flags.check, "exit code 0 if they are in the kernel, else 1");
+  actions->require_option(0, 1);
+  rules->add_flag("--dry-run", flags.dry_run, "with --apply or --remove: print, change nothing");
+  auto& options = flags.request.options;
+  rules->add_option("--first-queue", options.first_queue, "number of the first queue")
+      ->capture_default_str();
+  rules->add_option("--queues", options.queues, "how many queues, one per worker")
+      ->capture_default_str();
+  rules->add_option("--udp-port", options.udp_ports, "our ports for ESP in UDP")
+      ->capture_default_str();
+  rules->add_option("--interface", options.egress_interfaces, "for --tc; may be given repeatedly");
+  add_marks(*rules, options.marks);
+  return rules;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Countersign's data plane: signs and verifies ESP and AH", "nfq-signer"};
+  app.set_version_flag("--version", "nfq-signer " CS_VERSION);
+  app.footer("Manual: man nfq-signer");
+  app.require_subcommand(1);
+  RulesFlags flags;
+  add_rules(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  flags.settle();
+  const auto done = cs::run_rules(flags.request, std::cout);
+  if (done.ok()) return 0;
+  std::cerr << "nfq-signer: " << done.error().message() << '\n';
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "nfq-signer: " << error.what() << '\n';
+    return 1;
+  }
+}
