@@ -62,7 +62,8 @@ std::string nft_removal();
 // (ip6tables-save) says now: jumps of ours that are in it are moved instead of doubled. Empty: none
 // are there.
 std::string iptables_rules(const RuleOptions& options, std::string_view saved = {});
-// Takes away exactly what of ours is in `saved`; empty if nothing is.
+// Takes away exactly what of ours is in `saved`, which may be an iptables_rules() that was loaded;
+// empty if nothing is.
 std::string iptables_removal(std::string_view saved);
 // Whether all of iptables_rules() is hooked in.
 bool iptables_in_place(std::string_view saved);

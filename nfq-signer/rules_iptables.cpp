@@ -92,7 +92,8 @@ void for_each_line(std::string_view text, F&& f) {
   }
 }
 
-// What iptables-save says of ours in the table mangle, as the lines that take it away.
+// What of ours is in the table mangle, by iptables-save or our own text, as the lines that take it
+// away.
 struct Ours {
   std::string jumps;   // -D
   std::string chains;  // -F, then -X
@@ -112,7 +113,7 @@ Ours find_ours(std::string_view saved) {
       const std::string name(l.substr(1, l.find(' ') - 1));
       flush += "-F " + name + "\n";
       remove += "-X " + name + "\n";
-    } else if (l.starts_with("-A ") && !l.substr(3).starts_with(prefix)) {
+    } else if ((l.starts_with("-A ") || l.starts_with("-I ")) && !l.substr(3).starts_with(prefix)) {
       const bool to_ours = l.find(" -j " + std::string(prefix)) != l.npos ||
                            l.find(" -g " + std::string(prefix)) != l.npos;
       if (to_ours) ours.jumps += "-D " + std::string(l.substr(3)) + "\n";

@@ -14,8 +14,6 @@ const Bytes kEsp{0x12, 0x34, 0x56, 0x78, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8};
 // SPI 0x100, sequence number 1, an ICV of 12 bytes, then "no next header" (59).
 const Bytes kAh{59, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
 const Bytes kIke{0, 0, 0, 0, 0xaa, 0xbb, 0xcc, 0xdd, 1, 2, 3, 4, 5, 6, 7, 8};
-// The first four bytes are zero where IKE has its marker only if an option stands before.
-const Bytes kZeroFirst{0x12, 0x34, 0x56, 0x78, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
 
 // Without a checksum, which IPv4 allows and no rule looks at.
 Bytes udp(std::uint16_t source, std::uint16_t target, const Bytes& payload) {
@@ -44,8 +42,6 @@ std::vector<IpsecPackets::Named> IpsecPackets::signed_ones(Side side) const {
       {"ESP behind options", make_with_options(kProtocolEsp, kEsp)},
       {"AH behind options", make_with_options(kProtocolAh, kAh)},
       {"ESP in UDP behind options", make_with_options(kProtocolUdp, udp(side, kPort, kEsp))},
-      {"zeros where IKE has them without options",
-       make_with_options(kProtocolUdp, udp(side, kPort, kZeroFirst))},
   };
 }
 
@@ -88,16 +84,17 @@ Bytes IpsecPackets::make(std::uint8_t protocol, const Bytes& payload) const {
 }
 
 Bytes IpsecPackets::make_with_options(std::uint8_t protocol, const Bytes& payload) const {
-  Bytes longer;
+  // 16 bytes, most of them zero, where IKE's marker is in a packet without options.
+  Bytes longer(16);
   if (family_ == Family::v4) {
-    longer = {1, 1, 1, 0};  // three times "no operation", then the end
+    std::ranges::fill_n(longer.begin(), 8, std::uint8_t{1});  // "no operation"; zero is the end
   } else {
-    longer = {protocol, 0, 1, 4, 0, 0, 0, 0};  // 8 bytes, filled with PadN
+    std::ranges::copy(Bytes{protocol, 1, 1, 12}, longer.begin());  // filled with PadN
   }
   longer.insert(longer.end(), payload.begin(), payload.end());
   if (family_ == Family::v6) return make(kProtocolOptions, longer);
   Bytes packet = make(protocol, longer);
-  packet[0] = 0x46;
+  packet[0] = 0x49;
   if (!resize_packet(packet, 0)) throw std::logic_error("an IPv4 header with options");
   return packet;
 }

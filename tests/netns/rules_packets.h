@@ -44,7 +44,7 @@ class IpsecPackets {
 
  private:
   [[nodiscard]] Bytes make(std::uint8_t protocol, const Bytes& payload) const;
-  // With IPv4 options or IPv6 destination options before the payload.
+  // With IPv4 options or an IPv6 destination options header before the payload.
   [[nodiscard]] Bytes make_with_options(std::uint8_t protocol, const Bytes& payload) const;
 
   Family family_;

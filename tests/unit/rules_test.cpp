@@ -207,6 +207,20 @@ COMMIT
   EXPECT_EQ(iptables_removal("*mangle\n:INPUT ACCEPT [0:0]\n-A INPUT -j LOG\nCOMMIT\n"), "");
 }
 
+TEST(RulesIptables, RemovalOfOurOwnText) {
+  EXPECT_EQ(iptables_removal(iptables_rules({})), R"(*mangle
+-D POSTROUTING -m policy --dir out --pol none -j COUNTERSIGN_OUT
+-D INPUT -j COUNTERSIGN_IN
+-F COUNTERSIGN_OUT
+-F COUNTERSIGN_IN
+-F COUNTERSIGN_VERIFY
+-X COUNTERSIGN_OUT
+-X COUNTERSIGN_IN
+-X COUNTERSIGN_VERIFY
+COMMIT
+)");
+}
+
 TEST(RulesIptables, AppliedAgainTheJumpsAreMoved) {
   const std::string text = iptables_rules({}, saved);
   EXPECT_EQ(count(text, "\n-D INPUT -j COUNTERSIGN_IN\n"), 1U);
