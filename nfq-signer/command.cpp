@@ -72,6 +72,7 @@ class FileActions {
 Result<pid_t> spawn(const std::string& path, std::vector<std::string>& argv,
                     const FileActions& files) {
   std::vector<char*> words;
+  words.reserve(argv.size() + 1);
   for (std::string& word : argv) words.push_back(word.data());
   words.push_back(nullptr);
   std::string locale = "LC_ALL=C";

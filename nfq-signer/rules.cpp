@@ -10,7 +10,8 @@ namespace {
 
 std::string hex(std::uint32_t number) {
   std::array<char, 8> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
+  const char* const end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
   return "0x" + std::string(digits.data(), end);
 }
 
@@ -28,7 +29,7 @@ std::string joined(const std::vector<std::uint16_t>& numbers, std::string_view s
 }
 
 Error invalid(std::string why) {
-  return Error(ErrorKind::invalid, std::move(why));
+  return {ErrorKind::invalid, std::move(why)};
 }
 
 Result<void> check_marks(const RuleMarks& marks) {
@@ -64,8 +65,8 @@ bool is_interface_name(std::string_view name) {
   return !name.empty() && name.size() <= longest &&
          std::ranges::all_of(name,
                              [&](char c) {
-                               return letters.find(c) != letters.npos ||
-                                      others.find(c) != others.npos;
+                               return letters.find(c) != std::string_view::npos ||
+                                      others.find(c) != std::string_view::npos;
                              }) &&
          name.front() != '-' && name != "." && name != "..";
 }
@@ -94,7 +95,7 @@ std::string nft_to_queue(const RuleOptions& options) {
 }  // namespace
 
 Result<void> check_rules(const RuleOptions& options) {
-  const auto too_many = [](std::string what, std::size_t count, std::size_t most) {
+  const auto too_many = [](const std::string& what, std::size_t count, std::size_t most) {
     return Error(ErrorKind::limit,
                  std::to_string(count) + " " + what + ": at most " + std::to_string(most));
   };
@@ -192,7 +193,9 @@ bool tc_in_place(const RuleOptions& options, std::string_view shown) {
   for (std::size_t at = 0; at < shown.size();) {
     const std::size_t end = std::min(shown.find('\n', at), shown.size());
     const std::string line = std::string(shown.substr(at, end - at)) + " ";
-    if (line.find(" pref 1 fw ") != line.npos && line.find(handle + " ") != line.npos) return true;
+    if (line.find(" pref 1 fw ") != std::string::npos &&
+        line.find(handle + " ") != std::string::npos)
+      return true;
     at = end + 1;
   }
   return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The iptables side of rules.h. One text for both families: iptables-restore passes over lines that
 // begin with -6, ip6tables-restore over those with -4.
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -27,7 +28,8 @@ std::string masked(std::uint32_t mark, std::uint32_t mask) {
   std::string text;
   for (const std::uint32_t number : {mark, mask}) {
     std::array<char, 8> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
+    const char* const end =
+        std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
     text += (text.empty() ? "0x" : "/0x") + std::string(digits.data(), end);
   }
   return text;
@@ -114,8 +116,8 @@ Ours find_ours(std::string_view saved) {
       flush += "-F " + name + "\n";
       remove += "-X " + name + "\n";
     } else if ((l.starts_with("-A ") || l.starts_with("-I ")) && !l.substr(3).starts_with(prefix)) {
-      const bool to_ours = l.find(" -j " + std::string(prefix)) != l.npos ||
-                           l.find(" -g " + std::string(prefix)) != l.npos;
+      const bool to_ours = l.find(" -j " + std::string(prefix)) != std::string_view::npos ||
+                           l.find(" -g " + std::string(prefix)) != std::string_view::npos;
       if (to_ours) ours.jumps += "-D " + std::string(l.substr(3)) + "\n";
       ours.out |= l.substr(3) == jump_out;
       ours.in |= l.substr(3) == jump_in;

@@ -85,15 +85,19 @@ def key(size):
     return "0x" + secrets.token_hex(size)
 
 
-def esp_tunnel(lab, version):
-    """Manually keyed ESP tunnel, AES-256-GCM, between the two LANs."""
+def esp_tunnel(lab, version, inbound="", outbound=""):
+    """Manually keyed ESP tunnel, AES-256-GCM, between the two LANs.
+
+    `inbound` and `outbound` are further words for a gateway's SAs of that direction.
+    """
     spi = {"a": 0x1000 + version, "b": 0x2000 + version}  # named after the side that sends
     secret = {side: key(36) for side in spi}
     for side, other, name in (("a", "b", "gwa"), ("b", "a", "gwb")):
         lines = ["set -e"]
         for sender, receiver in (("a", "b"), ("b", "a")):
             lines.append(f"ip xfrm state add src {WAN[version][sender]} dst {WAN[version][receiver]} proto esp spi {spi[sender]} "
-                         f"reqid 1 mode tunnel replay-window 64 flag af-unspec aead 'rfc4106(gcm(aes))' {secret[sender]} 128")
+                         f"reqid 1 mode tunnel replay-window 64 flag af-unspec aead 'rfc4106(gcm(aes))' {secret[sender]} 128 "
+                         f"{outbound if sender == side else inbound}")
         template = "tmpl src {} dst {} proto esp reqid 1 mode tunnel"
         here, there = WAN[version][side], WAN[version][other]
         lines.append(f"ip xfrm policy add src {LAN[version][side]} dst {LAN[version][other]} dir out " + template.format(here, there))

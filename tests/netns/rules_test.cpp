@@ -37,7 +37,8 @@ Result<void> load(std::vector<std::string> argv, const std::string& text) {
 // With what this kernel may lack replaced: no packet passes `queue` without a listener.
 Result<void> load_nft_with_drop(const RuleOptions& options) {
   std::string text = nft_rules(options);
-  for (std::size_t at = text.find("queue to "); at != text.npos; at = text.find("queue to ", at)) {
+  for (std::size_t at = text.find("queue to "); at != std::string_view::npos;
+       at = text.find("queue to ", at)) {
     text.replace(at, text.find('\n', at) - at, "drop");
   }
   return load({"nft", "-f", "-"}, text);

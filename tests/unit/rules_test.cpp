@@ -94,7 +94,8 @@ COMMIT
 
 std::size_t count(std::string_view text, std::string_view part) {
   std::size_t found = 0;
-  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++found;
+  for (std::size_t at = text.find(part); at != std::string_view::npos; at = text.find(part, at + 1))
+    ++found;
   return found;
 }
 
@@ -242,7 +243,8 @@ TEST(RulesIptables, InPlaceMeansBothJumps) {
 TEST(RulesIptables, TheTrialTriesEveryMatchAndTarget) {
   const std::string rules = iptables_rules({});
   const std::string trial = iptables_trial({});
-  for (std::size_t at = rules.find(" -m "); at != rules.npos; at = rules.find(" -m ", at + 1)) {
+  for (std::size_t at = rules.find(" -m "); at != std::string::npos;
+       at = rules.find(" -m ", at + 1)) {
     const std::string match = rules.substr(at, rules.find(' ', at + 4) - at);
     EXPECT_TRUE(has(trial, match)) << match;
   }
