@@ -6,6 +6,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "nfq-signer/daemon.h"
 #include "nfq-signer/rules_command.h"
 
 namespace {
@@ -67,7 +68,7 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
   auto& options = flags.request.options;
   rules->add_option("--first-queue", options.first_queue, "number of the first queue")
       ->capture_default_str();
-  rules->add_option("--queues", options.queues, "how many queues, one per worker")
+  rules->add_option("--queues", options.queues, "how many queues for each direction")
       ->capture_default_str();
   rules->add_option("--udp-port", options.udp_ports, "our ports for ESP in UDP")
       ->capture_default_str();
@@ -76,20 +77,45 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
   return rules;
 }
 
+struct RunFlags {
+  std::string config = "/etc/countersign/nfq-signer.toml";
+  std::string user;
+  bool check = false;
+};
+
+CLI::App* add_run(CLI::App& app, RunFlags& flags) {
+  CLI::App* run = app.add_subcommand("run", "sign and verify until SIGTERM");
+  run->footer("systemd starts it like this. By hand, as root: nfq-signer run --user nfq-signer");
+  run->add_option("--config", flags.config, "the configuration file")->capture_default_str();
+  run->add_option("--user", flags.user, "become this user, with CAP_NET_ADMIN alone");
+  run->add_flag("--check", flags.check, "only say whether the configuration is right");
+  return run;
+}
+
+cs::Result<void> run_service(const RunFlags& flags) {
+  CS_TRY(const cs::Config config, cs::read_config(flags.config));
+  if (!flags.check) return cs::run_daemon({config, flags.user});
+  std::cout << flags.config << ": right\n";
+  return {};
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Countersign's data plane: signs and verifies ESP and AH", "nfq-signer"};
   app.set_version_flag("--version", "nfq-signer " CS_VERSION);
   app.footer("Manual: man nfq-signer");
   app.require_subcommand(1);
   RulesFlags flags;
+  RunFlags run_flags;
   add_rules(app, flags);
+  const CLI::App* service = add_run(app, run_flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
   flags.settle();
-  const auto done = cs::run_rules(flags.request, std::cout);
+  const auto done =
+      service->parsed() ? run_service(run_flags) : cs::run_rules(flags.request, std::cout);
   if (done.ok()) return 0;
   std::cerr << "nfq-signer: " << done.error().message() << '\n';
   return 1;

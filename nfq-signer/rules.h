@@ -35,8 +35,8 @@ struct RuleMarks {
   }
 };
 
-// Packets of both directions go to the same queues; the hook of a queued packet tells which it is:
-// NF_INET_POST_ROUTING to be signed, NF_INET_LOCAL_IN to be verified.
+// What is to be signed goes to `queues` queues from the first on, what is to be verified to as many
+// behind them.
 struct RuleOptions {
   std::uint16_t first_queue = 100;
   std::uint16_t queues = 1;                         // 1 to max_queues, chosen by SPI
@@ -44,7 +44,11 @@ struct RuleOptions {
   std::vector<std::string> egress_interfaces = {};  // where tc drops what is unsigned
   RuleMarks marks = {};
 
-  static constexpr std::size_t max_queues = 256;
+  [[nodiscard]] std::uint16_t first_inbound_queue() const noexcept {
+    return static_cast<std::uint16_t>(first_queue + queues);
+  }
+
+  static constexpr std::size_t max_queues = 128;
   static constexpr std::size_t max_udp_ports = 15;  // what one multiport match of iptables takes
   static constexpr std::size_t max_interfaces = 64;
 };

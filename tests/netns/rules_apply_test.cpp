@@ -14,7 +14,8 @@
 namespace cs::test {
 namespace {
 
-constexpr std::uint16_t kQueue = 100;
+constexpr std::uint16_t kOutQueue = 100;
+constexpr std::uint16_t kQueue = 101;  // inbound
 constexpr RuleMarks kMarks;
 
 NfQueue open_queue(const Netns& netns, std::uint16_t number = kQueue) {
@@ -65,7 +66,7 @@ TEST_P(Steered, OutAndInOnceEach) {
   }
   std::atomic<std::uint8_t> hook_out = 0;
   std::atomic<std::uint8_t> hook_in = 0;
-  QueueThread signer(open_queue(pair_.a), [&](const QueuedPacket& p) {
+  QueueThread signer(open_queue(pair_.a, kOutQueue), [&](const QueuedPacket& p) {
     hook_out = p.hook;
     return Verdict{Verdict::Kind::accept, std::nullopt, kMarks.after_signing(p.mark)};
   });
@@ -116,8 +117,8 @@ TEST_P(Steered, SeveralQueuesAreThoseAskedFor) {
     ++handled;
     return Verdict::accept();
   };
-  const QueueThread first(open_queue(pair_.b, 7), accept);
-  const QueueThread second(open_queue(pair_.b, 8), accept);
+  const QueueThread first(open_queue(pair_.b, 9), accept);
+  const QueueThread second(open_queue(pair_.b, 10), accept);
   get(sender_.send(packets_.esp()));
   expect_received(packets_.esp());
   EXPECT_EQ(handled, 1);

@@ -19,8 +19,12 @@ table inet countersign {
 	counter outbound { }
 	counter inbound { }
 
-	chain to_queue {
+	chain to_signer {
 		queue to 100
+	}
+
+	chain to_verifier {
+		queue to 101
 	}
 
 	chain outbound {
@@ -32,9 +36,9 @@ table inet countersign {
 		meta mark & 0x30000 == 0x30000 accept
 		# Neither asked for by its SA nor ours: IPsec of a host behind us.
 		meta mark & 0x30000 != 0x20000 fib saddr type != local accept
-		meta l4proto { esp, ah } counter name "outbound" goto to_queue
+		meta l4proto { esp, ah } counter name "outbound" goto to_signer
 		# Behind UDP: not IKE (four zero bytes first), not the keepalive (one byte).
-		udp sport { 4500 } @th,64,32 != 0 counter name "outbound" goto to_queue
+		udp sport { 4500 } @th,64,32 != 0 counter name "outbound" goto to_signer
 	}
 
 	chain inbound {
@@ -42,9 +46,9 @@ table inet countersign {
 		# Asking for the connection makes the kernel reassemble IPv6 before this hook.
 		ct state invalid continue
 		# Whatever mark it comes with: only the verdict says that it is verified.
-		meta l4proto { esp, ah } counter name "inbound" meta mark set meta mark & 0xfffeffff goto to_queue
+		meta l4proto { esp, ah } counter name "inbound" meta mark set meta mark & 0xfffeffff goto to_verifier
 		# Behind UDP: not IKE (four zero bytes first), not the keepalive (one byte).
-		udp dport { 4500 } @th,64,32 != 0 counter name "inbound" meta mark set meta mark & 0xfffeffff goto to_queue
+		udp dport { 4500 } @th,64,32 != 0 counter name "inbound" meta mark set meta mark & 0xfffeffff goto to_verifier
 	}
 }
 )";
@@ -85,7 +89,7 @@ constexpr std::string_view golden_iptables =
 -A COUNTERSIGN_IN -p udp -m multiport --dports 4500 -g COUNTERSIGN_VERIFY
 # Whatever mark it comes with: only the verdict says that it is verified.
 -A COUNTERSIGN_VERIFY -j MARK --set-xmark 0x0/0x10000
--A COUNTERSIGN_VERIFY -j NFQUEUE --queue-num 100
+-A COUNTERSIGN_VERIFY -j NFQUEUE --queue-num 101
 # At the head: an ACCEPT of another rule must not come first.
 -I POSTROUTING -m policy --dir out --pol none -j COUNTERSIGN_OUT
 -I INPUT -j COUNTERSIGN_IN
@@ -114,7 +118,7 @@ TEST(RulesNft, Text) {
 
 TEST(RulesNft, SeveralQueuesAreChosenBySpiAndNothingPassesThem) {
   const std::string text = nft_rules({.first_queue = 7, .queues = 4});
-  EXPECT_TRUE(has(text, R"(	chain to_queue {
+  EXPECT_TRUE(has(text, R"(	chain to_signer {
 		meta l4proto esp queue to jhash esp spi mod 4 offset 7
 		meta l4proto ah queue to jhash ah spi mod 4 offset 7
 		meta l4proto udp queue to jhash @th,64,32 mod 4 offset 7
@@ -160,8 +164,8 @@ TEST(RulesIptables, Text) {
 
 TEST(RulesIptables, SeveralQueuesAreARange) {
   const std::string text = iptables_rules({.first_queue = 7, .queues = 4});
-  EXPECT_EQ(count(text, "-j NFQUEUE"), count(text, "-j NFQUEUE --queue-balance 7:10\n"));
-  EXPECT_TRUE(has(text, "-A COUNTERSIGN_VERIFY -j NFQUEUE --queue-balance 7:10\n"));
+  EXPECT_EQ(count(text, "-j NFQUEUE"), count(text, "-j NFQUEUE --queue-balance 7:10\n") + 1);
+  EXPECT_TRUE(has(text, "-A COUNTERSIGN_VERIFY -j NFQUEUE --queue-balance 11:14\n"));
 }
 
 TEST(RulesIptables, SeveralPortsAreOneMatch) {
@@ -289,15 +293,15 @@ TEST(RulesSwanctl, TellsTheMarks) {
 
 TEST(RuleOptionsCheck, TheDefaultsPass) {
   EXPECT_EQ(refusal({}), "");
-  EXPECT_EQ(refusal({.first_queue = 65280, .queues = 256}), "");
+  EXPECT_EQ(refusal({.first_queue = 65280, .queues = 128}), "");
   EXPECT_EQ(refusal({.udp_ports = std::vector<std::uint16_t>(15, 4500)}), "");
   EXPECT_EQ(refusal({.egress_interfaces = {"eth0", "br-lan", "wan.100", "a@b+c_d"}}), "");
 }
 
 TEST(RuleOptionsCheck, CountsHaveLimits) {
   EXPECT_TRUE(has(refusal({.queues = 0}), "no queue"));
-  EXPECT_TRUE(has(refusal({.queues = 257}), "257 queues: at most 256"));
-  EXPECT_TRUE(has(refusal({.first_queue = 65281, .queues = 256}), "beyond 65535"));
+  EXPECT_TRUE(has(refusal({.queues = 129}), "129 queues: at most 128"));
+  EXPECT_TRUE(has(refusal({.first_queue = 65281, .queues = 128}), "beyond 65535"));
   EXPECT_TRUE(has(refusal({.udp_ports = std::vector<std::uint16_t>(16, 4500)}), "16 UDP ports"));
   EXPECT_TRUE(has(refusal({.udp_ports = {4500, 0}}), "0 is no UDP port"));
   EXPECT_TRUE(has(refusal({.egress_interfaces = std::vector<std::string>(65, "eth0")}),
