@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tools/capture/reader.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <utility>
@@ -10,15 +8,7 @@
 namespace cs::capture {
 
 Result<std::unique_ptr<Reader>> Reader::open(const std::string& path) {
-  File file;
-  if (path == "-") {
-    const int fd = ::dup(STDIN_FILENO);
-    if (fd < 0) return from_errno(errno, "taking standard input");
-    file.reset(::fdopen(fd, "rb"));
-    if (!file) ::close(fd);
-  } else {
-    file.reset(std::fopen(path.c_str(), "rbe"));
-  }
+  File file(std::fopen(path.c_str(), "rbe"));
   if (!file) return from_errno(errno, "opening it");
   return open(std::move(file));
 }

@@ -24,7 +24,7 @@ struct Format {
 
 class Reader {
  public:
-  // "-" is standard input. Fails unless it begins as one of the formats we read.
+  // Fails unless it begins as one of the formats we read.
   [[nodiscard]] static Result<std::unique_ptr<Reader>> open(const std::string& path);
   [[nodiscard]] static Result<std::unique_ptr<Reader>> open(File file);
 

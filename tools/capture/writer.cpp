@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tools/capture/writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -25,15 +23,7 @@ void put_u32(ByteWriter& out, bool big_endian, std::uint32_t value) {
 }  // namespace
 
 Result<Writer> Writer::create(const std::string& path, const Format& format) {
-  File file;
-  if (path == "-") {
-    const int fd = ::dup(STDOUT_FILENO);
-    if (fd < 0) return from_errno(errno, "taking standard output");
-    file.reset(::fdopen(fd, "wb"));
-    if (!file) ::close(fd);
-  } else {
-    file.reset(std::fopen(path.c_str(), "wbe"));
-  }
+  File file(std::fopen(path.c_str(), "wbe"));
   if (!file) return from_errno(errno, "creating it");
 
   std::array<std::uint8_t, 24> header{};

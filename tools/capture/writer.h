@@ -13,8 +13,8 @@ namespace cs::capture {
 
 class Writer {
  public:
-  // Replaces what is there; "-" is standard output. The file says a snaplen of at least max_frame,
-  // because frames may grow above what the one they come from had.
+  // Replaces what is there. The file says a snaplen of at least max_frame, because frames may grow
+  // above what the one they come from had.
   [[nodiscard]] static Result<Writer> create(const std::string& path, const Format& format);
 
   // Refused: a frame above max_frame or of another link type than the file's, of which there is
