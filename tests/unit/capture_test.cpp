@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Capture files: what is in them is told, what is wrong with them is told, nothing is made up.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <limits>
+#include <tuple>
 
 #include "tests/support/unwrap.h"
 #include "tests/unit/capture_samples.h"
@@ -266,8 +270,10 @@ TEST(Pcapng, InterfacesHaveALimit) {
 }
 
 class Written : public ::testing::Test {
- protected:
+ public:
   ~Written() override { std::filesystem::remove(path_); }
+
+ protected:
   Bytes copy(const Bytes& file) {
     auto* memory = const_cast<std::uint8_t*>(file.data());
     auto reader = get(capture::Reader::open(capture::File(::fmemopen(memory, file.size(), "rb"))));

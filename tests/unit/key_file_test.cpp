@@ -159,16 +159,18 @@ TEST(KeyFile, NeverQuotesASecret) {
 
 // A folder of its own that goes with the test.
 class KeyFiles : public ::testing::Test {
+ public:
+  ~KeyFiles() override { std::filesystem::remove_all(folder_); }
+
  protected:
   KeyFiles() {
     std::string name = ::testing::TempDir() + "key-file-XXXXXX";
     if (::mkdtemp(name.data()) != nullptr) folder_ = name;
   }
-  ~KeyFiles() override { std::filesystem::remove_all(folder_); }
 
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
   [[nodiscard]] std::string write(const std::string& text, mode_t mode) const {
-    const std::string file = path("written");
+    std::string file = path("written");
     std::ofstream(file) << text;
     EXPECT_EQ(::chmod(file.c_str(), mode), 0);
     return file;

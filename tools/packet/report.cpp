@@ -149,7 +149,8 @@ void Report::finish(const std::optional<std::string>& error) {
 }
 
 void Report::finish_text() {
-  out_ << frames_ << " frames: " << good_ << ' ' << good_word_ << ", " << refused_ << " refused";
+  out_ << frames_ << (frames_ == 1 ? " frame: " : " frames: ") << good_ << ' ' << good_word_ << ", "
+       << refused_ << " refused";
   std::string_view before = " (";
   const auto add = [&](std::string_view name, std::uint64_t number) {
     if (number == 0) return;
