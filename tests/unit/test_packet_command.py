@@ -287,8 +287,8 @@ class Refused(Tool):
         os.remove(self.folder / "key.pub")
         self.make_key("key", "--not-after", "2099-05-05T05:05:05Z")
         capture = self.signed(pcap([IPSEC["esp4"]], 101))
-        self.assertEqual(self.reasons(capture, "--at", "2099-05-05T05:05:05Z"), ["none"])
-        self.assertEqual(self.reasons(capture, "--at", "2099-05-05T05:05:06Z", expect=1), ["expired_key"])
+        self.assertEqual(self.reasons(capture, "--at", "2099-05-05T05:05:04Z"), ["none"])
+        self.assertEqual(self.reasons(capture, "--at", "2099-05-05T05:05:05Z", expect=1), ["expired_key"])
 
     def test_too_big_for_a_signature(self):
         frames = [ipv4(50, esp(1, 65535 - 28 - 111)), ipv4(50, esp(2, 65535 - 28 - 112))]

@@ -74,7 +74,9 @@ bool may_be_ipsec(ByteView packet, std::span<const std::uint16_t> udp_ports) {
   std::uint16_t source = 0;
   std::uint16_t target = 0;
   if (!reader.u16be(source) || !reader.u16be(target)) return true;
-  return std::any_of(udp_ports.begin(), udp_ports.end(),
+  // As find_layout(): no port means any.
+  return udp_ports.empty() ||
+         std::any_of(udp_ports.begin(), udp_ports.end(),
                      [&](std::uint16_t port) { return port == source || port == target; });
 }
 
