@@ -3,6 +3,7 @@
 // what is found in its frames lies in the frames.
 #include <array>
 #include <cstdio>
+#include <vector>
 
 #include "tests/fuzz/fuzz.h"
 #include "tools/capture/reader.h"
@@ -32,8 +33,8 @@ void look_at(const Frame& frame, std::size_t file_size) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;  // fmemopen() differs there
-  // "rb" writes nothing.
-  File file(::fmemopen(const_cast<std::uint8_t*>(data), size, "rb"));
+  std::vector<std::uint8_t> memory(data, data + size);
+  File file(::fmemopen(memory.data(), size, "rb"));
   expect(file != nullptr, "no file in memory");
   auto reader = Reader::open(std::move(file));
   if (!reader.ok()) return 0;

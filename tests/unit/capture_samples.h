@@ -108,9 +108,9 @@ inline Reading read_all(ByteView file) {
     out.error = error.message();
     out.kind = error.kind();
   };
-  // "r" writes nothing.
-  auto* memory = const_cast<std::uint8_t*>(file.data());
-  auto opened = capture::Reader::open(capture::File(::fmemopen(memory, file.size(), "rb")));
+  Bytes memory(file.begin(), file.end());
+  auto opened =
+      capture::Reader::open(capture::File(::fmemopen(memory.data(), memory.size(), "rb")));
   if (!opened.ok()) {
     note(opened.error());
     return out;

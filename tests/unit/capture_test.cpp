@@ -274,9 +274,9 @@ class Written : public ::testing::Test {
   ~Written() override { std::filesystem::remove(path_); }
 
  protected:
-  Bytes copy(const Bytes& file) {
-    auto* memory = const_cast<std::uint8_t*>(file.data());
-    auto reader = get(capture::Reader::open(capture::File(::fmemopen(memory, file.size(), "rb"))));
+  Bytes copy(Bytes file) {
+    auto reader =
+        get(capture::Reader::open(capture::File(::fmemopen(file.data(), file.size(), "rb"))));
     capture::Frame frame;
     bool more = get(reader->next(frame));
     auto writer = get(capture::Writer::create(path_, reader->format()));
