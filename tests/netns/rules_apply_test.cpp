@@ -37,7 +37,7 @@ class Steered : public testing::TestWithParam<Family> {
       : pair_(get(make_pair())),
         packets_(GetParam(), kAddressesA.at(index()), kAddressesB.at(index())),
         sender_(get(pair_.a.run([] { return PacketSender::open(); }))),
-        receiver_(get(pair_.b.run([] { return EspReceiver::open(GetParam()); }))) {}
+        receiver_(get(pair_.b.run([] { return RawReceiver::open(GetParam()); }))) {}
 
   static std::size_t index() { return GetParam() == Family::v4 ? 0 : 1; }
 
@@ -47,13 +47,13 @@ class Steered : public testing::TestWithParam<Family> {
   void expect_received(const Bytes& sent) const {
     const auto got = get(receiver_.receive(kPatience));
     ASSERT_TRUE(got) << "nothing arrived";
-    EXPECT_EQ(*got, EspReceiver::form_of(sent));
+    EXPECT_EQ(*got, RawReceiver::form_of(sent));
   }
 
   Pair pair_;
   IpsecPackets packets_;
   PacketSender sender_;
-  EspReceiver receiver_;
+  RawReceiver receiver_;
 };
 
 // The engine's way, applied twice on both sides: each packet is asked for once, at its hook.
