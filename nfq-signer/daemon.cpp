@@ -128,6 +128,7 @@ class Daemon {
   Result<void> serve_keymsd();
   Result<bool> take_message();
   void connection_ended(const Error& why);
+  void tell_trouble(const Error& why);
   Result<void> request_signatures();
   Result<void> look();
   Result<void> set_closed(std::string reason);
@@ -144,7 +145,8 @@ class Daemon {
   keyms::KeymsdConnection keymsd_;
   ControlSocket control_;
   std::vector<SignatureExchange::Request> requests_;
-  std::string closed_;  // the reason; empty: open
+  std::string closed_;   // the reason; empty: open
+  std::string trouble_;  // with keymsd, as it was told last; empty: none since it was there
   BootTime next_look_;
   bool was_agreed_ = false;
   bool is_ending_ = false;
@@ -222,7 +224,7 @@ int Daemon::wait_limit() const {
 
 Result<void> Daemon::serve_keymsd() {
   if (const auto deadline = keymsd_.deadline(); deadline && clock_->boot() >= *deadline) {
-    static_cast<void>(keymsd_.tick());  // what is wrong is told once, when the connection ended
+    if (auto tried = keymsd_.tick(); !tried.ok()) tell_trouble(tried.error());
   }
   for (;;) {
     CS_TRY(const bool more, take_message());
@@ -243,6 +245,7 @@ Result<bool> Daemon::take_message() {
   keyms::FromKeymsd message = std::move(**received);
   if (std::holds_alternative<keyms::Welcome>(message)) {
     was_agreed_ = true;
+    trouble_.clear();
     sessions_.begin_state();
     say(SD_INFO, "connected to keymsd");
     return true;
@@ -264,11 +267,18 @@ Result<bool> Daemon::take_message() {
 
 void Daemon::connection_ended(const Error& why) {
   exchange_->refuse_all();
-  if (std::exchange(was_agreed_, false)) {
-    say(SD_WARNING,
-        "lost keymsd (" + why.message() + "); keys stay until each ends; connecting anew");
-  }
+  if (std::exchange(was_agreed_, false))
+    say(SD_WARNING, "lost keymsd; its keys stay until each ends");
+  tell_trouble(why);
   tell_systemd();
+}
+
+// What keeps us from keymsd: once, not at each try.
+void Daemon::tell_trouble(const Error& why) {
+  const std::string words = why.message();
+  if (words == trouble_) return;
+  trouble_ = words;
+  say(SD_WARNING, "keymsd: " + words);
 }
 
 Result<void> Daemon::request_signatures() {
@@ -320,6 +330,7 @@ Status Daemon::status() const {
   Status out{.is_closed = !closed_.empty(),
              .reason = closed_,
              .has_keymsd = keymsd_.agreed(),
+             .keymsd_trouble = trouble_,
              .peers = sessions_.peers(),
              .outbound_keys = sessions_.outbound_keys(),
              .inbound_keys = sessions_.inbound_keys(),

@@ -20,6 +20,7 @@ struct Status {
   bool is_closed = false;
   std::string reason;  // why, and the cure
   bool has_keymsd = false;
+  std::string keymsd_trouble;  // why not
   std::size_t peers = 0;
   std::size_t outbound_keys = 0;
   std::size_t inbound_keys = 0;

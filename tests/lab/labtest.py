@@ -106,7 +106,7 @@ def esp_tunnel(lab, version, inbound="", outbound=""):
         lab.endpoint(name).run(["sh", "-c", "\n".join(lines)])
 
 
-def ah_transport(lab, version):
+def ah_transport(lab, version, inbound="", outbound=""):
     """Manually keyed AH in transport mode, HMAC-SHA-256-128, between the gateways themselves."""
     spi = {"a": 0x3000 + version, "b": 0x4000 + version}
     secret = {side: key(32) for side in spi}
@@ -114,7 +114,8 @@ def ah_transport(lab, version):
         lines = ["set -e"]
         for sender, receiver in (("a", "b"), ("b", "a")):
             lines.append(f"ip xfrm state add src {WAN[version][sender]} dst {WAN[version][receiver]} proto ah spi {spi[sender]} "
-                         f"reqid 2 mode transport replay-window 64 auth-trunc 'hmac(sha256)' {secret[sender]} 128")
+                         f"reqid 2 mode transport replay-window 64 auth-trunc 'hmac(sha256)' {secret[sender]} 128 "
+                         f"{outbound if sender == side else inbound}")
         here, there = WAN[version][side], WAN[version][other]
         for source, target, direction in ((here, there, "out"), (there, here, "in")):
             lines.append(f"ip xfrm policy add src {source} dst {target} dir {direction} tmpl proto ah reqid 2 mode transport")
