@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tools/bench/run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+namespace cs::bench {
+
+namespace {
+
+constexpr std::array sweep_loads{5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 125, 150};
+
+void say(const std::string& what) {
+  std::fputs(("nfq-bench: " + what + "\n").c_str(), stderr);
+}
+
+// A mode with what it needs for one setup, and what was measured so far.
+struct Series {
+  const Mode* mode = nullptr;
+  Setup setup = Setup::drain;
+  std::vector<Sample> samples;
+};
+
+class Run {
+ public:
+  explicit Run(const Options& options, Keys keys)
+      : options_(options), keys_(std::move(keys)), modes_(modes_of(options)) {}
+
+  Result<Results> run();
+
+ private:
+  Result<void> set_up();
+  Result<void> measure();
+  Result<void> measure_latency(Results& results);
+  Result<void> sweep(Results& results);
+  [[nodiscard]] Results summarise() const;
+  [[nodiscard]] const Series* find(const std::string& mode, Setup setup) const;
+  [[nodiscard]] Network& network_of(const Mode& mode) { return networks_.at(mode.path); }
+  [[nodiscard]] Context context() const { return {options_, keys_, clock_, cores_}; }
+
+  const Options& options_;
+  Keys keys_;
+  SystemClock clock_;
+  std::vector<int> cores_;
+  std::vector<Mode> modes_;
+  std::map<Path, Network> networks_;
+  std::map<Contents, Feed> feeds_;
+  std::vector<Series> series_;
+};
+
+Result<void> Run::set_up() {
+  CS_TRY(cores_, allowed_cores());
+  const std::size_t mtu = std::max<std::size_t>(1500, options_.size + max_extension);
+  for (const Mode& mode : modes_) {
+    if (!networks_.contains(mode.path)) {
+      CS_TRY(Network network, Network::create({mode.path, options_.ipv6, options_.queues, mtu}));
+      networks_.emplace(mode.path, std::move(network));
+    }
+    if (!feeds_.contains(mode.contents)) {
+      CS_TRY(Feed feed, Feed::create(options_, keys_, mode.contents));
+      feeds_.emplace(mode.contents, std::move(feed));
+    }
+    if (mode.signs() && mode.path == Path::out)
+      CS_CHECK(prove_signatures(context(), mode, network_of(mode)));
+  }
+  for (const Setup setup : options_.setups) {
+    for (const Mode& mode : modes_) {
+      if (mode.allows(setup)) series_.push_back({&mode, setup, {}});
+    }
+  }
+  if (!series_.empty()) return {};
+  return Error(ErrorKind::invalid, "none of these modes can be measured in this setup")
+      .with_hint("sign-remote, accept-twice and end-to-end only go with --setup live");
+}
+
+Result<void> Run::measure() {
+  for (std::size_t round = 0; round < options_.rounds; ++round) {
+    say("round " + std::to_string(round + 1) + " of " + std::to_string(options_.rounds));
+    for (Series& series : series_) {
+      const auto one = series.setup == Setup::drain ? drain : live;
+      CS_TRY(Sample sample, one(context(), *series.mode, network_of(*series.mode),
+                                feeds_.at(series.mode->contents)));
+      series.samples.push_back(std::move(sample));
+    }
+  }
+  return {};
+}
+
+const Series* Run::find(const std::string& mode, Setup setup) const {
+  const auto found = std::find_if(series_.begin(), series_.end(), [&](const Series& series) {
+    return series.mode->name == mode && series.setup == setup;
+  });
+  return found == series_.end() ? nullptr : &*found;
+}
+
+template <class Value>
+double median_of(const std::vector<Sample>& samples, Value value) {
+  std::vector<double> values;
+  for (const Sample& sample : samples) values.push_back(sample.*value);
+  return median(std::move(values));
+}
+
+Results Run::summarise() const {
+  Results results;
+  for (const Series& series : series_) {
+    ModeResult mode{.mode = series.mode->name, .setup = series.setup, .batch = options_.batch};
+    if (series.mode->first == EngineKind::sign_remote) mode.batch = remote_batch;
+    mode.pps = median_of(series.samples, &Sample::pps);
+    mode.gbps = mode.pps * static_cast<double>(options_.size) * 8 / 1e9;
+    mode.cpu_us_per_packet = median_of(series.samples, &Sample::cpu_us_per_packet);
+    mode.overhead_bytes = median_of(series.samples, &Sample::overhead_bytes);
+    for (const Sample& sample : series.samples) {
+      for (const auto& [cause, count] : sample.drops) mode.drops[cause] += count;
+    }
+    results.modes.push_back(std::move(mode));
+  }
+  for (const Setup setup : options_.setups) {
+    for (const Ratio& ratio : all_ratios()) {
+      const Series* above = find(ratio.above, setup);
+      const Series* below = find(ratio.below, setup);
+      if (above == nullptr || below == nullptr) continue;
+      std::vector<double> values;
+      for (std::size_t i = 0; i < above->samples.size(); ++i)
+        values.push_back(above->samples[i].pps / below->samples[i].pps);
+      results.ratios.push_back({ratio.name, setup, median(std::move(values))});
+    }
+  }
+  if (!networks_.empty()) results.steered_by = networks_.begin()->second.steered_by();
+  return results;
+}
+
+Result<void> Run::measure_latency(Results& results) {
+  const double seconds = std::min(options_.seconds, 1.0);
+  for (std::size_t i = 0; i < series_.size(); ++i) {
+    const Mode& mode = *series_[i].mode;
+    if (series_[i].setup != Setup::live || !mode.delivers) continue;
+    std::array<Paced, latency_loads.size()> all;
+    for (std::size_t load = 0; load < latency_loads.size(); ++load) {
+      const double pps = results.modes[i].pps * latency_loads.at(load) / 100;
+      CS_TRY(all.at(load),
+             pace(context(), mode, network_of(mode), feeds_.at(mode.contents), pps, seconds));
+      if (all.at(load).delivered_pps > 0) continue;
+      return Error(ErrorKind::unverified, "mode " + mode.name + ": no packet came to the receiver");
+    }
+    results.modes[i].latency = all;
+  }
+  return {};
+}
+
+Result<void> Run::sweep(Results& results) {
+  const auto found =
+      std::find_if(results.modes.begin(), results.modes.end(), [](const ModeResult& result) {
+        return result.mode == "end-to-end" && result.setup == Setup::live;
+      });
+  if (found == results.modes.end()) {
+    return Error(ErrorKind::invalid, "--sweep needs the live capacity of mode end-to-end")
+        .with_hint("leave --modes and --setup away, or name end-to-end and live");
+  }
+  const Mode& mode = *find("end-to-end", Setup::live)->mode;
+  for (const int load : sweep_loads) {
+    CS_TRY(const Paced paced, pace(context(), mode, network_of(mode), feeds_.at(mode.contents),
+                                   found->pps * load / 100, std::min(options_.seconds, 1.0)));
+    results.sweep.push_back({load, paced});
+  }
+  return {};
+}
+
+Result<Results> Run::run() {
+  CS_CHECK(set_up());
+  CS_CHECK(measure());
+  Results results = summarise();
+  say("latency");
+  CS_CHECK(measure_latency(results));
+  if (!options_.sweep) return results;
+  say("sweep");
+  CS_CHECK(sweep(results));
+  return results;
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+Result<Results> run_all(const Options& options) {
+  CS_TRY(Keys keys, Keys::create(options.suite));
+  return Run(options, std::move(keys)).run();
+}
+
+}  // namespace cs::bench
