@@ -28,6 +28,8 @@ class Engine {
   Engine() = default;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
+  Engine(Engine&&) = delete;
+  Engine& operator=(Engine&&) = delete;
   virtual ~Engine() = default;
 
   // Does what there is to do; never waits.

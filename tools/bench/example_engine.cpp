@@ -29,6 +29,8 @@ class ExampleEngine final : public Engine {
         number_(number) {}
   ExampleEngine(const ExampleEngine&) = delete;
   ExampleEngine& operator=(const ExampleEngine&) = delete;
+  ExampleEngine(ExampleEngine&&) = delete;
+  ExampleEngine& operator=(ExampleEngine&&) = delete;
   ~ExampleEngine() override {
     if (socket_ != nullptr) mnl_socket_close(socket_);
   }
@@ -99,8 +101,7 @@ int ExampleEngine::on_packet(const nlmsghdr* header, void* self) {
 }
 
 int ExampleEngine::give_verdict(std::uint32_t id) {
-  // The size the example uses (MNL_SOCKET_BUFFER_SIZE is not a constant); a verdict is 32 bytes.
-  std::array<char, 8192> memory;
+  std::array<char, 64> memory{};  // a verdict is 32 bytes
   nlmsghdr* const message = nfq_nlmsg_put(memory.data(), NFQNL_MSG_VERDICT, number_);
   nfq_nlmsg_verdict_put(message, static_cast<int>(id), NF_ACCEPT);
   if (mnl_socket_sendto(socket_, message, message->nlmsg_len) < 0) return MNL_CB_ERROR;
@@ -114,7 +115,7 @@ Result<std::unique_ptr<Engine>> make_example_engine(const EngineSetting& setting
                                                     const Options& options) {
   auto engine = std::make_unique<ExampleEngine>(setting.queue);
   CS_CHECK(engine->open(setting.length, receive_buffer(setting, options)));
-  return Result<std::unique_ptr<Engine>>(std::move(engine));
+  return std::unique_ptr<Engine>(std::move(engine));
 }
 
 }  // namespace cs::bench

@@ -36,9 +36,9 @@ class Netns {
 
   // Runs a program inside, with `input` as its standard input, and returns what it printed. Any
   // exit code but 0 is an error that tells what it printed.
-  Result<std::string> command(const std::vector<std::string>& argv,
-                              const std::string& input = {}) const;
-  Result<std::string> read_file(const std::string& path) const;
+  [[nodiscard]] Result<std::string> command(const std::vector<std::string>& argv,
+                                            const std::string& input = {}) const;
+  [[nodiscard]] Result<std::string> read_file(const std::string& path) const;
   Result<void> write_file(const std::string& path, const std::string& text) const;
 
  private:

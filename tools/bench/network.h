@@ -64,7 +64,7 @@ class Network {
   [[nodiscard]] const Netns& a() const noexcept { return a_; }
   [[nodiscard]] const Netns& b() const noexcept { return b_; }
 
-  Result<Counted> count() const;
+  [[nodiscard]] Result<Counted> count() const;
   // All queues of that namespace together; zeros where nobody listens.
   static Result<QueueState> queues_of(const Netns& netns);
   // "nftables" or "iptables": what steers packets into the queues.

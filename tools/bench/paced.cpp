@@ -158,9 +158,13 @@ Result<Paced> pace(const Context& context, const Mode& mode, const Network& netw
   SendTimes times(stock);
   std::atomic<bool> done{false};
   EngineThreads threads(rig, context);
-  stay_on(context.cores, 0, rig.engines().size() + 2);
+  const std::size_t wanted_cores = rig.engines().size() + 2;
+  stay_on(context.cores, 0, wanted_cores);
   no_timer_slack();
-  std::thread receiving([&] { receiver.receive(times, done); });
+  std::thread receiving([&] {
+    stay_on(context.cores, wanted_cores - 1, wanted_cores);
+    receiver.receive(times, done);
+  });
   const auto took = send_paced(context, rig, packets, plan, times);
   nap(mode.signer_latency * 2);
   done = true;

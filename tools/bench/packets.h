@@ -70,9 +70,11 @@ class Keys {
  public:
   static Result<Keys> create(Suite suite);
 
-  Result<SigningKey> signing() const { return SigningKey::load(scope_.suite, private_key_); }
+  [[nodiscard]] Result<SigningKey> signing() const {
+    return SigningKey::load(scope_.suite, private_key_);
+  }
   Result<OutboundKey> outbound(std::uint16_t lane) const;
-  Result<InboundKey> inbound(std::size_t lanes) const;
+  [[nodiscard]] Result<InboundKey> inbound(std::size_t lanes) const;
   [[nodiscard]] Suite suite() const noexcept { return scope_.suite; }
 
  private:
@@ -93,7 +95,7 @@ class Feed {
 
   // `count` packets in `out`, with whole batches but for the last one. Signed ones are new in every
   // call: no batch is ever given twice.
-  Result<void> fill(Target target, std::size_t count, PacketSet& out);
+  [[nodiscard]] Result<void> fill(Target target, std::size_t count, PacketSet& out);
   [[nodiscard]] Contents contents() const noexcept { return contents_; }
 
  private:

@@ -107,6 +107,8 @@ class NaiveEngine final : public PlainEngine {
       : PlainEngine(std::move(queue), 1), key_(key), context_(EVP_MD_CTX_new()) {}
   NaiveEngine(const NaiveEngine&) = delete;
   NaiveEngine& operator=(const NaiveEngine&) = delete;
+  NaiveEngine(NaiveEngine&&) = delete;
+  NaiveEngine& operator=(NaiveEngine&&) = delete;
   ~NaiveEngine() override {
     EVP_MD_CTX_free(context_);
     EVP_PKEY_free(key_);

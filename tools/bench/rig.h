@@ -52,12 +52,12 @@ class Rig {
   [[nodiscard]] const Mode& mode() const noexcept { return *mode_; }
 
   // All engines together, and what the kernel dropped for them.
-  Result<Drops> drops() const;
+  [[nodiscard]] Result<Drops> drops() const;
   // Waits until what was finished has been counted, and compares: every packet must have gone the
   // way this mode is there for. Returns the bytes a packet grew by on the wire.
-  Result<double> prove(const Options& options) const;
+  [[nodiscard]] Result<double> prove(const Options& options) const;
   // What to say when packets do not come.
-  Error stuck() const;
+  [[nodiscard]] Error stuck() const;
 
  private:
   Rig(const Mode& mode, const Network& network, Sender sender)
@@ -65,7 +65,7 @@ class Rig {
   static std::size_t bytes_of(const PacketSet& packets, std::size_t first, std::size_t count);
   Result<void> open(const Context& context, EngineKind kind, const Netns& netns,
                     std::uint16_t first_queue, std::uint32_t length);
-  Result<void> compare(const Options& options, const Counted& counted) const;
+  [[nodiscard]] Result<void> compare(const Options& options, const Counted& counted) const;
 
   const Mode* mode_;
   const Network* network_;
@@ -83,6 +83,8 @@ class EngineThreads {
   EngineThreads(Rig& rig, const Context& context);
   EngineThreads(const EngineThreads&) = delete;
   EngineThreads& operator=(const EngineThreads&) = delete;
+  EngineThreads(EngineThreads&&) = delete;
+  EngineThreads& operator=(EngineThreads&&) = delete;
   ~EngineThreads();
 
   // Of all of them together, so far.
