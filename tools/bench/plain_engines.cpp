@@ -15,18 +15,23 @@ namespace cs::bench {
 
 namespace {
 
-// One queue, bursts of the batch size, one send per burst.
+// Whatever the batch size of the signers is, so that --batch does not change what they are compared
+// with.
+constexpr std::size_t usual_burst = 64;
+
+// One queue, a burst of packets per turn, one send for all of them.
 class PlainEngine : public Engine {
  public:
-  PlainEngine(Queue queue, std::size_t batch) : queue_(std::move(queue)), batch_(batch) {
-    received_.reserve(batch);
+  explicit PlainEngine(Queue queue, std::size_t burst = usual_burst)
+      : queue_(std::move(queue)), burst_(burst) {
+    received_.reserve(burst);
   }
 
   Result<void> work() override {
     received_.clear();
-    CS_CHECK(queue_.receive(batch_, received_));
+    CS_CHECK(queue_.receive(burst_, received_));
     for (const Queue::Held& held : received_) {
-      CS_CHECK(decide(held, received_.size()));
+      CS_CHECK(decide(held));
       queue_.release(held);
     }
     CS_CHECK(queue_.flush());
@@ -43,13 +48,12 @@ class PlainEngine : public Engine {
   }
 
  protected:
-  // One of `count` that were received together.
-  virtual Result<void> decide(const Queue::Held& held, std::size_t count) = 0;
+  virtual Result<void> decide(const Queue::Held& held) = 0;
   [[nodiscard]] Queue& queue() noexcept { return queue_; }
 
  private:
   Queue queue_;
-  std::size_t batch_;
+  std::size_t burst_;
   std::vector<Queue::Held> received_;
   Counter finished_;
   Counter lost_;
@@ -57,16 +61,14 @@ class PlainEngine : public Engine {
 
 class AcceptEngine final : public PlainEngine {
   using PlainEngine::PlainEngine;
-  Result<void> decide(const Queue::Held& held, std::size_t /*count*/) override {
+  Result<void> decide(const Queue::Held& held) override {
     return queue().accept(held.packet.id, {});
   }
 };
 
 class DropEngine final : public PlainEngine {
   using PlainEngine::PlainEngine;
-  Result<void> decide(const Queue::Held& held, std::size_t /*count*/) override {
-    return queue().drop(held.packet.id);
-  }
+  Result<void> decide(const Queue::Held& held) override { return queue().drop(held.packet.id); }
   [[nodiscard]] std::uint64_t passed() const noexcept override { return 0; }
   [[nodiscard]] Drops drops() const override { return {{"unseen", finished()}}; }
 };
@@ -82,20 +84,19 @@ Result<void> grow(Queue& queue, const Queue::Held& held, const Layout& at, ByteV
 class MangleEngine final : public PlainEngine {
  public:
   MangleEngine(Queue queue, std::size_t batch, Suite suite)
-      : PlainEngine(std::move(queue), batch), suite_(suite) {}
+      : PlainEngine(std::move(queue)),
+        growth_(largest_extension(suite, static_cast<std::uint32_t>(batch))) {}
 
  private:
-  // As many bytes as a signature in a batch of this size takes, of a packet somewhere in it.
-  Result<void> decide(const Queue::Held& held, std::size_t count) override {
+  // As many bytes as the signature in a full batch takes.
+  Result<void> decide(const Queue::Held& held) override {
     Layout at;
     if (find_layout(held.packet.payload, {}, at) != Reason::none)
       return Error(ErrorKind::invalid, "mode mangle met a packet that is not its own");
-    std::size_t size = largest_extension(suite_, static_cast<std::uint32_t>(count));
-    size += padding_for(at, size);
-    return grow(queue(), held, at, ByteView(bytes_).first(size));
+    return grow(queue(), held, at, ByteView(bytes_).first(growth_ + padding_for(at, growth_)));
   }
 
-  Suite suite_;
+  std::size_t growth_;
   std::array<std::uint8_t, max_extension> bytes_{};
 };
 
@@ -115,7 +116,7 @@ class NaiveEngine final : public PlainEngine {
   }
 
  private:
-  Result<void> decide(const Queue::Held& held, std::size_t /*count*/) override {
+  Result<void> decide(const Queue::Held& held) override {
     const ByteView packet = held.packet.payload;
     Layout at;
     std::array<std::uint8_t, fixed_extension> extension{};
@@ -139,11 +140,10 @@ Result<std::unique_ptr<Engine>> make_plain_engine(EngineKind kind, const EngineS
                                                   const Options& options, const Keys& keys) {
   Queue::Options wanted{.number = setting.queue, .length = setting.length};
   wanted.receive_buffer = receive_buffer(setting, options);
-  wanted.slots = std::max(wanted.slots, 2 * setting.batch);
   CS_TRY(Queue queue, Queue::open(wanted));
   std::unique_ptr<Engine> engine;
   if (kind == EngineKind::drop) {
-    engine = std::make_unique<DropEngine>(std::move(queue), setting.batch);
+    engine = std::make_unique<DropEngine>(std::move(queue));
   } else if (kind == EngineKind::mangle) {
     engine = std::make_unique<MangleEngine>(std::move(queue), setting.batch, keys.suite());
   } else if (kind == EngineKind::naive) {
@@ -151,7 +151,7 @@ Result<std::unique_ptr<Engine>> make_plain_engine(EngineKind kind, const EngineS
     if (key == nullptr) return Error(ErrorKind::internal, "making a P-256 key");
     engine = std::make_unique<NaiveEngine>(std::move(queue), key);
   } else {
-    engine = std::make_unique<AcceptEngine>(std::move(queue), setting.batch);
+    engine = std::make_unique<AcceptEngine>(std::move(queue));
   }
   return engine;
 }
