@@ -170,7 +170,7 @@ Result<Results> Run::run() {
   CS_CHECK(set_up());
   CS_CHECK(measure());
   Results results = summarise();
-  say("latency");
+  if (options_.has(Setup::live)) say("latency");
   CS_CHECK(measure_latency(results));
   if (!options_.sweep) return results;
   say("sweep");
