@@ -2,7 +2,6 @@
 // nfq-bench: what signing and verifying every packet costs on this machine.
 #include <unistd.h>
 
-#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <fstream>
@@ -55,7 +54,7 @@ int run(int argc, char** argv) {
   if (!options) return exit_code;
   const auto measured = measure(*options);
   if (measured.ok()) return 0;
-  std::fputs(("nfq-bench: " + measured.error().message() + "\n").c_str(), stderr);
+  std::cerr << "nfq-bench: " << measured.error().message() << '\n';
   return 1;
 }
 
@@ -67,7 +66,7 @@ int main(int argc, char** argv) {
   try {
     return cs::bench::run(argc, argv);
   } catch (const std::exception& error) {
-    std::fputs((std::string("nfq-bench: ") + error.what() + "\n").c_str(), stderr);
+    std::cerr << "nfq-bench: " << error.what() << '\n';
     return 1;
   }
 }

@@ -50,10 +50,11 @@ Result<UniqueFd> memory_file(const std::string& text) {
 // The exit code, 128 + the signal's number, or 127 if the program is not there.
 Result<int> spawn_and_wait(const std::vector<std::string>& argv, int input, int output) {
   std::vector<char*> words;
-  for (const std::string& word : argv)
-    words.push_back(
-        const_cast<char*>(word.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast):
-                                           // posix_spawn changes nothing
+  words.reserve(argv.size() + 1);
+  for (const std::string& word : argv) {
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): posix_spawn changes nothing
+    words.push_back(const_cast<char*>(word.c_str()));
+  }
   words.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

@@ -73,7 +73,7 @@ class Keys {
   [[nodiscard]] Result<SigningKey> signing() const {
     return SigningKey::load(scope_.suite, private_key_);
   }
-  Result<OutboundKey> outbound(std::uint16_t lane) const;
+  [[nodiscard]] Result<OutboundKey> outbound(std::uint16_t lane) const;
   [[nodiscard]] Result<InboundKey> inbound(std::size_t lanes) const;
   [[nodiscard]] Suite suite() const noexcept { return scope_.suite; }
 

@@ -193,14 +193,12 @@ void EngineThreads::serve(Engine& engine) {
   }
 }
 
-std::chrono::nanoseconds EngineThreads::cpu_time() const noexcept {
+std::chrono::nanoseconds EngineThreads::cpu_time() noexcept {
   std::chrono::nanoseconds all{0};
-  for (const std::thread& thread : threads_) {
-    // native_handle() is not const, though it changes nothing.
+  for (std::thread& thread : threads_) {
     clockid_t clock{};
     timespec used{};
-    if (::pthread_getcpuclockid(const_cast<std::thread&>(thread).native_handle(), &clock) ==
-            0 &&  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+    if (::pthread_getcpuclockid(thread.native_handle(), &clock) == 0 &&
         ::clock_gettime(clock, &used) == 0) {
       all += std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
     }

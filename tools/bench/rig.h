@@ -88,7 +88,7 @@ class EngineThreads {
   ~EngineThreads();
 
   // Of all of them together, so far.
-  [[nodiscard]] std::chrono::nanoseconds cpu_time() const noexcept;
+  [[nodiscard]] std::chrono::nanoseconds cpu_time() noexcept;
   [[nodiscard]] bool has_failed() const noexcept { return failed_.load(); }
   // The first error of any of them.
   Result<void> stop();

@@ -2,7 +2,7 @@
 #include "tools/bench/run.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <iostream>
 #include <map>
 
 namespace cs::bench {
@@ -12,7 +12,7 @@ namespace {
 constexpr std::array sweep_loads{5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 125, 150};
 
 void say(const std::string& what) {
-  std::fputs(("nfq-bench: " + what + "\n").c_str(), stderr);
+  std::cerr << "nfq-bench: " << what << '\n';
 }
 
 // A mode with what it needs for one setup, and what was measured so far.

@@ -48,9 +48,8 @@ Result<void> Sender::send(const PacketSet& packets, std::size_t first, std::size
     const std::size_t now = std::min(count, at_once);
     for (std::size_t i = 0; i < now; ++i) {
       const ByteView packet = packets.at(first + i);
-      // The kernel only reads what it sends.
-      vectors_[i] = {const_cast<std::uint8_t*>(packet.data()),
-                     packet.size()};  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+      // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): the kernel only reads what it sends
+      vectors_[i] = {const_cast<std::uint8_t*>(packet.data()), packet.size()};
       msghdr& header = headers_[i].msg_hdr;
       header.msg_namelen = put_address(options_->ipv6, packet, addresses_[i]);
       header.msg_name = &addresses_[i];
