@@ -114,17 +114,20 @@ Result<void> Network::connect(const Setting& setting) {
   std::string in_a = "link add left address " + std::string(mac_a) + mtu +
                      " type veth peer name right address " + mac_b + mtu + " netns " + b_.path() +
                      "\naddress add " + sender + prefix + " dev left\nlink set left up\n";
-  std::string in_b = "link set right up\nneighbour add " + sender + " lladdr " + mac_a +
-                     " dev right nud permanent\n";
+  std::string addresses_of_b;
+  const std::string in_b = "link set right up\nneighbour add " + sender + " lladdr " + mac_a +
+                           " dev right nud permanent\n";
   for (const Target target : {Target::sink, Target::receiver}) {
     for (std::size_t i = 0; i < setting.queues; ++i) {
       const std::string to = target_text(setting.ipv6, target, i);
-      in_a += "neighbour add " + to + " lladdr " + mac_b + " dev left nud permanent\n";
-      in_b.insert(0, "address add " + to + prefix + " dev right\n");
+      in_a.append("neighbour add ").append(to).append(" lladdr ").append(mac_b);
+      in_a += " dev left nud permanent\n";
+      addresses_of_b.append("address add ").append(to).append(prefix).append(" dev right\n");
     }
   }
   CS_TRY([[maybe_unused]] const std::string said_a, a_.command({"ip", "-batch", "-"}, in_a));
-  CS_TRY([[maybe_unused]] const std::string said_b, b_.command({"ip", "-batch", "-"}, in_b));
+  CS_TRY([[maybe_unused]] const std::string said_b,
+         b_.command({"ip", "-batch", "-"}, addresses_of_b + in_b));
   CS_CHECK(await_link(a_, "left"));
   return await_link(b_, "right");
 }
@@ -155,14 +158,15 @@ Result<void> Network::steer(const Netns& netns, const char* hook, const Setting&
   std::string nft =
       "table inet bench_queues {\nchain queues {\ntype filter hook " + lower + " priority -150;\n";
   std::string iptables = "*mangle\n";
+  const char* const family = setting.ipv6 ? "ip6" : "ip";
   for (const Target target : {Target::sink, Target::receiver}) {
     for (std::size_t i = 0; i < setting.queues; ++i) {
       const std::string to = target_text(setting.ipv6, target, i);
       const std::string number = std::to_string(first_queue + i);
-      nft +=
-          std::string(setting.ipv6 ? "ip6" : "ip") + " daddr " + to + " queue num " + number + "\n";
-      iptables +=
-          std::string("-A ") + hook + " -d " + to + " -j NFQUEUE --queue-num " + number + "\n";
+      nft.append(family).append(" daddr ").append(to).append(" queue num ").append(number);
+      nft += "\n";
+      iptables.append("-A ").append(hook).append(" -d ").append(to);
+      iptables.append(" -j NFQUEUE --queue-num ").append(number).append("\n");
     }
   }
   const auto by_nft = netns.command({"nft", "-f", "-"}, nft + "}\n}\n");
