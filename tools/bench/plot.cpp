@@ -44,8 +44,8 @@ void draw_ratios(std::ostringstream& out, const std::vector<RatioResult>& ratios
   for (const RatioResult& ratio : ratios) {
     const double bar = std::min(ratio.value, largest) / largest * (right - left);
     text(out, left - 8, y + 13, ratio.name, "text-anchor=\"end\"");
-    out << "<rect x=\"" << left << "\" y=\"" << y << "\" width=\"" << bar << "\" height=\""
-        << bar_height - 4 << "\" fill=\"" << colour_of(ratio.setup) << "\"/>\n";
+    out << R"(<rect x=")" << left << R"(" y=")" << y << R"(" width=")" << bar << R"(" height=")"
+        << bar_height - 4 << R"(" fill=")" << colour_of(ratio.setup) << "\"/>\n";
     text(out, left + bar + 6, y + 12, rounded(ratio.value, 2));
     y += bar_height;
   }
@@ -57,7 +57,7 @@ void draw_ratios(std::ostringstream& out, const std::vector<RatioResult>& ratios
 template <class Value>
 void draw_curve(std::ostringstream& out, const std::vector<SweepPoint>& points, double bottom,
                 double largest, const char* colour, Value value) {
-  out << "<polyline fill=\"none\" stroke=\"" << colour << "\" stroke-width=\"2\" points=\"";
+  out << R"(<polyline fill="none" stroke=")" << colour << R"(" stroke-width="2" points=")";
   const double last = points.back().load_percent;
   for (const SweepPoint& point : points) {
     const double share = largest > 0 ? std::min(1.0, value(point) / largest) : 0;
@@ -101,10 +101,11 @@ std::string picture_of(const Results& results) {
   const bool has_sweep = !results.sweep.empty();
   const double height = ratios_end + 20 + (has_sweep ? margin + sweep_height + 30 : 0);
   std::ostringstream out;
-  out << std::fixed << std::setprecision(1) << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""
-      << width << "\" height=\"" << height << "\" viewBox=\"0 0 " << width << ' ' << height
-      << "\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" "
-         "fill=\"white\"/>\n";
+  out << std::fixed << std::setprecision(1)
+      << R"(<svg xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="13" width=")"
+      << width << R"(" height=")" << height << R"(" viewBox="0 0 )" << width << ' ' << height
+      << "\">\n"
+      << R"(<rect width="100%" height="100%" fill="white"/>)" << '\n';
   if (!results.ratios.empty()) draw_ratios(out, results.ratios, margin);
   if (has_sweep) draw_sweep(out, results.sweep, ratios_end + margin);
   out << "</svg>\n";

@@ -97,6 +97,7 @@ const Series* Run::find(const std::string& mode, Setup setup) const {
 template <class Value>
 double median_of(const std::vector<Sample>& samples, Value value) {
   std::vector<double> values;
+  values.reserve(samples.size());
   for (const Sample& sample : samples) values.push_back(sample.*value);
   return median(std::move(values));
 }
