@@ -76,9 +76,10 @@ class SlowSigner final : public RootSigner {
   std::optional<Reply> reply_;
 };
 
-class SignEngine final : public Engine {
+template <class Worker>
+class WorkerEngine final : public Engine {
  public:
-  explicit SignEngine(OutboundWorker worker) : worker_(std::move(worker)) {}
+  explicit WorkerEngine(Worker worker) : worker_(std::move(worker)) {}
 
   Result<void> work() override { return worker_.work(); }
   void wait(std::chrono::nanoseconds limit) const override {
@@ -92,7 +93,7 @@ class SignEngine final : public Engine {
     ::ppoll(readable_.data(), readable_.size(), &time, nullptr);
   }
   [[nodiscard]] std::uint64_t passed() const noexcept override {
-    return worker_.counters().signed_out.value();
+    return worker_.counters().signed_out.value() + worker_.counters().verified.value();
   }
   [[nodiscard]] std::uint64_t finished() const noexcept override {
     return finished_of(worker_.counters());
@@ -100,27 +101,9 @@ class SignEngine final : public Engine {
   [[nodiscard]] Drops drops() const override { return drops_of(worker_.counters()); }
 
  private:
-  OutboundWorker worker_;
+  Worker worker_;
   mutable std::vector<int> descriptors_;
   mutable std::vector<pollfd> readable_;
-};
-
-class VerifyEngine final : public Engine {
- public:
-  explicit VerifyEngine(InboundWorker worker) : worker_(std::move(worker)) {}
-
-  Result<void> work() override { return worker_.work(); }
-  void wait(std::chrono::nanoseconds limit) const override { wait_readable(worker_.fd(), limit); }
-  [[nodiscard]] std::uint64_t passed() const noexcept override {
-    return worker_.counters().verified.value();
-  }
-  [[nodiscard]] std::uint64_t finished() const noexcept override {
-    return finished_of(worker_.counters());
-  }
-  [[nodiscard]] Drops drops() const override { return drops_of(worker_.counters()); }
-
- private:
-  InboundWorker worker_;
 };
 
 Result<std::unique_ptr<RootSigner>> make_signer(EngineKind kind, const EngineSetting& setting,
@@ -152,22 +135,21 @@ Result<std::unique_ptr<Engine>> make_worker_engine(EngineKind kind, const Engine
     CS_TRY(InboundWorker worker, InboundWorker::create(std::move(queue), clock, {}));
     CS_TRY(InboundKey key, keys.inbound(options.queues));
     CS_CHECK(worker.verifier().add_key(std::move(key)));
-    engine = std::make_unique<VerifyEngine>(std::move(worker));
+    engine = std::make_unique<WorkerEngine<InboundWorker>>(std::move(worker));
     return engine;
   }
   OutboundWorker::Options how;
   how.max_batch = setting.batch;
   CS_TRY(OutboundWorker worker, OutboundWorker::create(std::move(queue), clock, how));
-  OutboundPeer peer;
-  peer.id = peer_id;
+  WorkerPeer peer{peer_id, Mode::enforce, {}};
   for (const Target target : {Target::sink, Target::receiver}) {
     peer.addresses.push_back(mapped_address(target_address(options.ipv6, target, setting.index)));
   }
   CS_TRY(OutboundKey key, keys.outbound(static_cast<std::uint16_t>(setting.index)));
-  peer.key.emplace(std::move(key));
-  CS_TRY(peer.signer, make_signer(kind, setting, keys));
-  CS_CHECK(worker.set_peer(std::move(peer)));
-  engine = std::make_unique<SignEngine>(std::move(worker));
+  CS_TRY(std::unique_ptr<RootSigner> signer, make_signer(kind, setting, keys));
+  worker.set_peer(std::move(peer));
+  worker.set_key(peer_id, std::move(key), std::move(signer));
+  engine = std::make_unique<WorkerEngine<OutboundWorker>>(std::move(worker));
   return engine;
 }
 
