@@ -33,6 +33,8 @@ class Clock {
   Clock() = default;
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
+  Clock(Clock&&) = delete;
+  Clock& operator=(Clock&&) = delete;
   virtual ~Clock() = default;
 
   [[nodiscard]] virtual WallTime wall() const noexcept = 0;

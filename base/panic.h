@@ -10,9 +10,9 @@ namespace cs {
 // Ends the process because the program itself is wrong: a broken contract, never a bad input or a
 // failing system call. A gateway that stops lets no packet through; one that goes on might.
 [[noreturn]] inline void panic(std::string_view what) noexcept {
-  std::fputs("countersign: broken contract: ", stderr);
-  std::fwrite(what.data(), 1, what.size(), stderr);
-  std::fputc('\n', stderr);
+  static_cast<void>(std::fputs("countersign: broken contract: ", stderr));
+  static_cast<void>(std::fwrite(what.data(), 1, what.size(), stderr));
+  static_cast<void>(std::fputc('\n', stderr));
   std::abort();
 }
 

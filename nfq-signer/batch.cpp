@@ -15,7 +15,8 @@ namespace cs {
 
 namespace {
 
-constexpr std::string_view domain{"countersign batch v1", 21};  // with the zero behind it
+using namespace std::string_view_literals;
+constexpr std::string_view domain = "countersign batch v1\0"sv;
 
 // Collects the bytes of one hash or statement on the stack; sizes are known when we compile.
 template <std::size_t capacity>
@@ -40,9 +41,6 @@ class Message {
   std::size_t size_ = 0;
 };
 
-// 1 + 16 + 1 + 4 + 2 × 32 bytes are the most a node is made from.
-using NodeMessage = Message<86>;
-
 }  // namespace
 
 Salt random_salt() noexcept {
@@ -57,20 +55,39 @@ BatchHash::BatchHash(const KeyScope& scope, const BatchId& batch) noexcept
   message.number(std::uint8_t{3}).bytes(batch.salt).bytes(scope.session).number(scope.direction);
   message.number(scope.key).number(batch.lane).number(batch.number).number(batch.count);
   const Digest digest = sha256(message.view());
-  std::copy_n(digest.begin(), prefix_.size(), prefix_.begin());
+  const ByteView prefix = ByteView(digest).first(prefix_size);
+  leaf_.bytes()[0] = 1;
+  node_.bytes()[0] = 2;
+  for (ShortMessage* of : {&leaf_, &node_})
+    std::copy(prefix.begin(), prefix.end(), of->bytes().begin() + 1);
 }
 
 Digest BatchHash::leaf(std::uint32_t index, const Digest& packet) const noexcept {
-  NodeMessage message;
-  message.number(std::uint8_t{1}).bytes(prefix_).number(index).bytes(packet);
-  return sha256(message.view());
+  ShortMessage message = leaf_;
+  const ByteSpan at = message.bytes().subspan(1 + prefix_size);
+  store<std::endian::big>(index, at.first<4>());
+  std::copy(packet.begin(), packet.end(), at.begin() + 4);
+  return message.hash();
 }
 
 Digest BatchHash::node(std::uint8_t level, std::uint32_t index, ByteView left,
                        ByteView right) const noexcept {
-  NodeMessage message;
-  message.number(std::uint8_t{2})
-      .bytes(prefix_)
+  if (node_size_ != 16) return wide_node(level, index, left, right);
+  ShortMessage message = node_;
+  const ByteSpan at = message.bytes().subspan(1 + prefix_size);
+  at[0] = level;
+  store<std::endian::big>(index, at.subspan(1).first<4>());
+  std::memcpy(&at[5], left.data(), 16);
+  std::memcpy(&at[5 + 16], right.data(), 16);
+  return message.hash();
+}
+
+// Two blocks.
+Digest BatchHash::wide_node(std::uint8_t level, std::uint32_t index, ByteView left,
+                            ByteView right) const noexcept {
+  ShortMessage narrow = node_;
+  Message<wide_node_size> message;
+  message.bytes(narrow.bytes().first(1 + prefix_size))
       .number(level)
       .number(index)
       .bytes(left)

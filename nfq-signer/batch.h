@@ -43,7 +43,17 @@ class BatchHash {
                              ByteView path) const noexcept;
 
  private:
-  std::array<std::uint8_t, 16> prefix_{};
+  static constexpr std::size_t prefix_size = 16;
+  static constexpr std::size_t leaf_size = 1 + prefix_size + 4 + 32;
+  static constexpr std::size_t narrow_node_size = 1 + prefix_size + 1 + 4 + std::size_t{2} * 16;
+  static constexpr std::size_t wide_node_size = 1 + prefix_size + 1 + 4 + std::size_t{2} * 32;
+
+  [[nodiscard]] Digest wide_node(std::uint8_t level, std::uint32_t index, ByteView left,
+                                 ByteView right) const noexcept;
+
+  // Everything but what differs from leaf to leaf, and from node to node of 16 bytes.
+  ShortMessage leaf_{leaf_size};
+  ShortMessage node_{narrow_node_size};
   std::size_t node_size_ = 16;
 };
 

@@ -93,9 +93,9 @@ class Reader {
     return section_ + "." + std::string(field);
   }
   void refuse(const toml::node& node, std::string_view field, const std::string& wanted) {
-    if (!wrong_)
-      wrong_ = Error(ErrorKind::invalid,
-                     place(file_, node.source()) + ": " + name(field) + " has to be " + wanted);
+    if (wrong_) return;
+    wrong_ = Error(ErrorKind::invalid,
+                   place(file_, node.source()) + ": " + name(field) + " has to be " + wanted);
   }
 
   const toml::table& table_;
@@ -120,7 +120,7 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
        }},
       {"batch",
        [&out](Reader& r) {
-         std::uint32_t interval = static_cast<std::uint32_t>(out.interval.count());
+         auto interval = static_cast<std::uint32_t>(out.interval.count());
          r.number("max", out.max_batch, 1, 8192);
          r.number("interval_us", interval, 0, 1'000'000);
          out.interval = std::chrono::microseconds(interval);

@@ -110,10 +110,10 @@ class Daemon {
   Result<void> run();
 
  private:
-  Daemon(const Config& config, const Clock& clock, OffloadProbe probe, UniqueFd signals,
-         Workers workers, std::shared_ptr<SignatureExchange> exchange,
-         keyms::KeymsdConnection keymsd, ControlSocket control)
-      : config_(config),
+  Daemon(Config config, const Clock& clock, OffloadProbe probe, UniqueFd signals, Workers workers,
+         std::shared_ptr<SignatureExchange> exchange, keyms::KeymsdConnection keymsd,
+         ControlSocket control)
+      : config_(std::move(config)),
         clock_(&clock),
         probe_(std::move(probe)),
         signals_(std::move(signals)),

@@ -29,8 +29,9 @@ class Gate {
   // `extension` is all of it; the bytes of its tag do not count.
   [[nodiscard]] Tag tag(const Digest& packet, ByteView extension) const noexcept {
     constexpr std::size_t behind = 2;  // kind, words
+    // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only what is written is read
     std::array<std::uint8_t, sizeof(Digest) + max_extension> message;
-    auto end = std::copy(packet.begin(), packet.end(), message.begin());
+    auto* end = std::copy(packet.begin(), packet.end(), message.begin());
     const ByteView front = extension.first(extension.size() - tag_size - behind);
     end = std::copy(front.begin(), front.end(), end);
     const ByteView back = extension.last(behind);

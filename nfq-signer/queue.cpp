@@ -26,10 +26,10 @@ namespace {
 constexpr std::size_t copy_range = 0xffff;
 // The longest packet and the attributes around it. An odd number of cache lines, so that the fronts
 // of the slots do not all fall on the same few sets of the cache.
-constexpr std::size_t slot_size = 65536 + 19 * 64;
+constexpr std::size_t slot_size = 65536 + std::size_t{19} * 64;
 constexpr std::size_t receive_at_once = 64;
 // Sends larger than this gain nothing: the kernel copies each into memory it has to map.
-constexpr std::size_t send_at_most = 32 * 1024;
+constexpr std::size_t send_at_most = std::size_t{32} * 1024;
 constexpr std::size_t largest_verdict = 65536 + 256;
 constexpr int send_buffer = 4 << 20;
 
@@ -91,6 +91,8 @@ struct Queue::Arena {
   }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
+  Arena(Arena&&) = delete;
+  Arena& operator=(Arena&&) = delete;
   ~Arena() {
     if (memory != nullptr) ::munmap(memory, size);
   }
@@ -184,14 +186,16 @@ Result<void> Queue::send_config(std::uint16_t type, ByteView value, bool wait, c
   const QueueMessage read =
       read_queue_message(ByteSpan(answer).first(static_cast<std::size_t>(size)));
   const auto* said = std::get_if<queue_message::Answer>(&read);
-  if (said == nullptr)
+  if (said == nullptr) {
     return Error(ErrorKind::invalid, std::string(tried) + ": the kernel's answer is none");
+  }
   if (said->error == 0) return {};
   Error error = from_errno(said->error, tried);
   if (said->error == EPERM) return std::move(error).with_hint("run with CAP_NET_ADMIN");
-  if (said->error == EBUSY)
+  if (said->error == EBUSY) {
     return std::move(error).with_hint(
         "another program listens on it; see /proc/net/netfilter/nfnetlink_queue");
+  }
   return error;
 }
 

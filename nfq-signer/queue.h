@@ -56,8 +56,8 @@ class Queue {
   // already.
   static Result<Queue> open(const Options& options);
 
-  Queue(Queue&&) noexcept;
-  Queue& operator=(Queue&&) noexcept;
+  Queue(Queue&& other) noexcept;
+  Queue& operator=(Queue&& other) noexcept;
   Queue(const Queue&) = delete;
   Queue& operator=(const Queue&) = delete;
   ~Queue();

@@ -24,6 +24,8 @@ class RootSigner {
   RootSigner() = default;
   RootSigner(const RootSigner&) = delete;
   RootSigner& operator=(const RootSigner&) = delete;
+  RootSigner(RootSigner&&) = delete;
+  RootSigner& operator=(RootSigner&&) = delete;
   virtual ~RootSigner() = default;
 
   // How many statements may wait for their signature.

@@ -64,6 +64,10 @@ bool is_same_key(const keyms::OutboundKey& a, const keyms::OutboundKey& b) {
          std::get<keyms::RemoteKey>(b.signer).public_key;
 }
 
+Error for_nobody(std::uint32_t key) {
+  return {ErrorKind::invalid, "key " + std::to_string(key) + " is for a peer that was not told"};
+}
+
 Result<Gate> gate_from(const keyms::KeyRecord& record) {
   CS_TRY(SecretBytes secret, SecretBytes::copy_of(record.gate_secret.bytes()));
   return Gate(std::move(secret));
@@ -105,9 +109,7 @@ Result<void> Sessions::on(keyms::Peer& message) {
 Result<void> Sessions::on(keyms::OutboundKey& message) {
   const std::uint32_t id = message.record.scope.key;
   const auto peer = peers_.find(message.record.peer);
-  if (peer == peers_.end())
-    return Error(ErrorKind::invalid,
-                 "key " + std::to_string(id) + " is for a peer that was not told");
+  if (peer == peers_.end()) return for_nobody(id);
   if (message.record.lanes.last - message.record.lanes.first + std::size_t{1} <
       workers_->outbound.size()) {
     return Error(ErrorKind::limit,
@@ -158,9 +160,7 @@ Result<void> Sessions::start_signing(const keyms::OutboundKey& message, KeyEnd e
 Result<void> Sessions::on(keyms::InboundKey& message) {
   const keyms::KeyRecord& record = message.record;
   const std::uint32_t id = record.scope.key;
-  if (!peers_.contains(record.peer))
-    return Error(ErrorKind::invalid,
-                 "key " + std::to_string(id) + " is for a peer that was not told");
+  if (!peers_.contains(record.peer)) return for_nobody(id);
   const KeyEnd end = end_from(record.end, *clock_);
   const LaneRange lanes = lanes_from(record.lanes);
   const auto known = inbound_.find(id);

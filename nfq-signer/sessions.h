@@ -69,7 +69,8 @@ class Sessions {
   Result<void> remove_outbound(std::uint32_t key);
   Result<void> remove_inbound(std::uint32_t key);
   Result<void> start_signing(const keyms::OutboundKey& message, KeyEnd end);
-  Result<std::unique_ptr<RootSigner>> make_signer(const keyms::OutboundKey& message) const;
+  [[nodiscard]] Result<std::unique_ptr<RootSigner>> make_signer(
+      const keyms::OutboundKey& message) const;
 
   Workers* workers_;
   std::shared_ptr<SignatureExchange> exchange_;

@@ -175,7 +175,7 @@ Result<SigningKey> SigningKey::load(Suite suite, const SecretBytes& private_key)
   if (!scalar || BN_bin2bn(private_key.bytes().data(), scalar_size, scalar.get()) == nullptr) {
     return openssl_error("reading a P-256 private key");
   }
-  if (BN_is_zero(scalar.get()) || BN_cmp(scalar.get(), p256_order()) >= 0) {
+  if (BN_is_zero(scalar.get()) != 0 || BN_cmp(scalar.get(), p256_order()) >= 0) {
     return Error(ErrorKind::invalid,
                  "loading a P-256 private key: it is not between 1 and the group's order");
   }
@@ -214,9 +214,10 @@ struct VerifyingKey::State {
   Group with_key;  // P-256 with the peer's key for a generator, and its table; null: Ed25519
   BnContext context;
   Point by_base, by_key;
-  Bn r, s, e, x, u1, u2;
+  Bn r, s, e, x, z, u1, u2;
 
   [[nodiscard]] bool read_scalars(ByteView signature) const noexcept;
+  [[nodiscard]] bool is_x(const BIGNUM* candidate) const noexcept;
   [[nodiscard]] bool verifies_p256(ByteView statement, ByteView signature) const noexcept;
 };
 
@@ -252,10 +253,10 @@ Result<VerifyingKey> VerifyingKey::load(Suite suite, ByteView public_key) {
   state->with_key.reset(EC_GROUP_dup(p256()));
   state->context.reset(BN_CTX_new());
   for (Point* made : {&state->by_base, &state->by_key}) made->reset(EC_POINT_new(p256()));
-  for (Bn* made : {&state->r, &state->s, &state->e, &state->x, &state->u1, &state->u2})
+  for (Bn* made : {&state->r, &state->s, &state->e, &state->x, &state->z, &state->u1, &state->u2})
     made->reset(BN_new());
   if (!state->with_key || !state->context || !state->by_base || !state->by_key || !state->r ||
-      !state->s || !state->e || !state->x || !state->u1 || !state->u2 ||
+      !state->s || !state->e || !state->x || !state->z || !state->u1 || !state->u2 ||
       EC_GROUP_set_generator(state->with_key.get(), point.get(), p256_order(), BN_value_one()) !=
           1 ||
       EC_GROUP_precompute_mult(state->with_key.get(), state->context.get()) != 1) {
@@ -267,8 +268,8 @@ Result<VerifyingKey> VerifyingKey::load(Suite suite, ByteView public_key) {
 bool VerifyingKey::State::read_scalars(ByteView signature) const noexcept {
   return BN_bin2bn(signature.data(), scalar_size, r.get()) != nullptr &&
          BN_bin2bn(signature.data() + scalar_size, scalar_size, s.get()) != nullptr &&
-         !BN_is_zero(r.get()) && !BN_is_zero(s.get()) && BN_cmp(r.get(), p256_order()) < 0 &&
-         BN_cmp(s.get(), largest_s()) <= 0;
+         BN_is_zero(r.get()) == 0 && BN_is_zero(s.get()) == 0 &&
+         BN_cmp(r.get(), p256_order()) < 0 && BN_cmp(s.get(), largest_s()) <= 0;
 }
 
 bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) const noexcept {
@@ -286,10 +287,21 @@ bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) 
       EC_POINT_mul(with_key.get(), by_key.get(), u2.get(), nullptr, nullptr, temporary) == 1 &&
       EC_POINT_add(p256(), by_base.get(), by_base.get(), by_key.get(), temporary) == 1 &&
       EC_POINT_is_at_infinity(p256(), by_base.get()) == 0 &&
-      EC_POINT_get_affine_coordinates(p256(), by_base.get(), x.get(), nullptr, temporary) == 1 &&
-      BN_nnmod(x.get(), x.get(), n, temporary) == 1;
+      EC_POINT_get_Jprojective_coordinates_GFp(p256(), by_base.get(), x.get(), nullptr, z.get(),
+                                               temporary) == 1 &&
+      BN_mod_sqr(z.get(), z.get(), EC_GROUP_get0_field(p256()), temporary) == 1;
   if (!computed) ERR_clear_error();
-  return computed && BN_cmp(x.get(), r.get()) == 0;
+  return computed && (is_x(r.get()) || (BN_add(r.get(), r.get(), n) == 1 && is_x(r.get())));
+}
+
+// Whether the point's x, which is x / z² (z holds the square by now), is this. Without the
+// division, which costs as much as half a multiplication of a point. x is below the prime, r and r
+// + n are the only numbers that are r modulo the order.
+bool VerifyingKey::State::is_x(const BIGNUM* candidate) const noexcept {
+  const BIGNUM* p = EC_GROUP_get0_field(p256());
+  return BN_cmp(candidate, p) < 0 &&
+         BN_mod_mul(e.get(), candidate, z.get(), p, context.get()) == 1 &&
+         BN_cmp(e.get(), x.get()) == 0;
 }
 
 bool VerifyingKey::verifies(ByteView statement, ByteView signature) const noexcept {

@@ -21,8 +21,8 @@ class SigningKey {
 
   static Result<SigningKey> load(Suite suite, const SecretBytes& private_key);
 
-  SigningKey(SigningKey&&) noexcept;
-  SigningKey& operator=(SigningKey&&) noexcept;
+  SigningKey(SigningKey&& other) noexcept;
+  SigningKey& operator=(SigningKey&& other) noexcept;
   SigningKey(const SigningKey&) = delete;
   SigningKey& operator=(const SigningKey&) = delete;
   ~SigningKey();
@@ -44,8 +44,8 @@ class VerifyingKey {
  public:
   static Result<VerifyingKey> load(Suite suite, ByteView public_key);
 
-  VerifyingKey(VerifyingKey&&) noexcept;
-  VerifyingKey& operator=(VerifyingKey&&) noexcept;
+  VerifyingKey(VerifyingKey&& other) noexcept;
+  VerifyingKey& operator=(VerifyingKey&& other) noexcept;
   VerifyingKey(const VerifyingKey&) = delete;
   VerifyingKey& operator=(const VerifyingKey&) = delete;
   ~VerifyingKey();

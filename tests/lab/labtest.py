@@ -37,13 +37,17 @@ class LabTest(unittest.TestCase):
         for gateway in (self.gwa, self.gwb):
             gateway.run(["sh", "-c", "systemctl stop strongswan; ip xfrm state flush; ip xfrm policy flush"])
 
-    def ping(self, node, address, count=3, source=None):
-        """How many of `count` pings are answered."""
-        argv = ["ping", "-n", "-q", "-c", str(count), "-i", "0.2", "-W", "3", "-p", MARKER.hex(), address]
+    def ping(self, node, address, count=3, source=None, wait=3):
+        """How many of `count` pings are answered within `wait` seconds."""
+        argv = ["ping", "-n", "-q", "-c", str(count), "-i", "0.2", "-W", str(wait), "-p", MARKER.hex(), address]
         if source:
             argv[1:1] = ["-I", source]
         out = node.run(argv, check=False).out
         return int(out.split(" received")[0].rsplit(" ", 1)[1]) if " received" in out else 0
+
+    def assert_silence(self, sender, address):
+        """One ping, and no answer."""
+        self.assertEqual(self.ping(sender, address, count=1, wait=1), 0)
 
     @contextmanager
     def wire(self, interface):

@@ -52,10 +52,6 @@ class Rules(labtest.LabTest):
         for gateway in (self.gwa, self.gwb):
             gateway.run(["sh", "-c", "ip xfrm state flush; ip xfrm policy flush; nft flush ruleset; tc qdisc del dev wan clsact 2>&1; true"])
 
-    def assert_silence(self, sender, address):
-        """One ping, and no answer: each takes seconds to be given up."""
-        self.assertEqual(self.ping(sender, address, count=1), 0)
-
     def rules(self, gateway, *words, check=True):
         return gateway.run([PROGRAM, "rules", *words], check=check)
 

@@ -112,7 +112,7 @@ class Signer(labtest.LabTest):
         self.tunnel(4)
         self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
         self.gwa.run(["systemctl", "kill", "-s", "STOP", "nfq-signer"])
-        self.assertEqual(self.ping(self.hosta, HOST_B[4], count=1), 0)
+        self.assert_silence(self.hosta, HOST_B[4])
         self.gwa.run(["systemctl", "kill", "-s", "CONT", "nfq-signer"])
         self.gwa.run(["systemctl", "kill", "-s", "KILL", "nfq-signer"])  # systemd starts it anew
         self.await_service(self.gwa)
@@ -121,7 +121,7 @@ class Signer(labtest.LabTest):
         for gateway in (self.gwa, self.gwb):
             with self.wire("wana") as seen:
                 gateway.run(["nft", "flush", "ruleset"])
-                self.assertEqual(self.ping(self.hosta, HOST_B[4], count=1), 0)
+                self.assert_silence(self.hosta, HOST_B[4])
                 if gateway is self.gwa:
                     self.assertFalse([p for p in seen if p.proto == ESP])
             gateway.run(["nfq-signer", "rules", "--nft", "--apply"])

@@ -174,11 +174,13 @@ inline std::vector<Packet> sign(
     const std::vector<std::optional<std::uint16_t>>& identifications = {},
     Ports ports = nat_t_ports) {
   std::vector<Digest> digests;
+  digests.reserve(packets.size());
   for (const Packet& packet : packets) digests.push_back(digest_of(packet, ports));
   OutboundBatch batch(packets.size());
   batch.close(key, digests);
   batch.set_signature(get(signing.sign(batch.statement())));
   std::vector<Packet> out;
+  out.reserve(packets.size());
   for (std::size_t i = 0; i < packets.size(); ++i) {
     Packet packet = packets[i];
     const Layout at = layout_of(packet, ports);

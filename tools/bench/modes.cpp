@@ -69,7 +69,7 @@ std::vector<Mode> modes_of(const Options& options) {
     }
     for (const std::uint32_t milliseconds : options.signer_latencies_ms) {
       chosen.push_back(mode);
-      chosen.back().name += "-" + std::to_string(milliseconds) + "ms";
+      chosen.back().name.append("-").append(std::to_string(milliseconds)).append("ms");
       chosen.back().signer_latency = std::chrono::milliseconds(milliseconds);
     }
   }

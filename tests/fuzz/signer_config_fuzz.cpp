@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Any text as nfq-signer's configuration: it is refused, or what it says is possible.
+#include "base/bytes.h"
+#include "nfq-signer/config.h"
+#include "tests/fuzz/fuzz.h"
+
+using namespace cs;
+using cs::fuzz::expect;
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const ByteView input(data, size);
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  const auto config = parse_config(text, "fuzz");
+  if (!config.ok()) {
+    expect(!config.error().message().empty(), "refused without words");
+    return 0;
+  }
+  expect(config->queues != 0 && config->slots >= config->max_batch &&
+             config->first_queue + 2 * config->queues <= 65536,
+         "accepted what is not possible");
+  return 0;
+}
