@@ -122,8 +122,8 @@ std::size_t hash_all(IMB_MGR* manager, std::span<Job> jobs) noexcept {
     job->cipher_direction = IMB_DIR_ENCRYPT;
     job->chain_order = IMB_ORDER_HASH_CIPHER;
     job->hash_alg = IMB_AUTH_SHA_256;
-    job->src = wanted.start;
     // NOLINTBEGIN(cppcoreguidelines-pro-type-union-access): the library's struct has unions
+    job->src = wanted.start;
     job->hash_start_src_offset_in_bytes = 0;
     job->msg_len_to_hash_in_bytes = wanted.size;
     // NOLINTEND(cppcoreguidelines-pro-type-union-access)
