@@ -168,7 +168,7 @@ Result<Daemon> Daemon::create(const DaemonOptions& options, const Clock& clock) 
         ::setrlimit(RLIMIT_MEMLOCK, &unlimited));  // lock_memory() says if it was needed
   }
   CS_CHECK(keep_net_admin_alone(options.user));
-  CS_CHECK(lock_memory());
+  if (!options.allow_swapping) CS_CHECK(lock_memory());
   CS_TRY(OffloadProbe probe, OffloadProbe::create());
   if (std::string found = bypass(probe); !found.empty())
     return Error(ErrorKind::denied, "starting: " + found);

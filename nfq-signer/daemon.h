@@ -12,6 +12,8 @@ namespace cs {
 struct DaemonOptions {
   Config config;
   std::string user;  // to become; empty: stay who we are, which has to be little enough
+  // Where RLIMIT_MEMLOCK cannot be raised: what libraries copy of keys may be swapped.
+  bool allow_swapping = false;
 };
 
 // Runs until SIGTERM or SIGINT, or until it cannot go on. However it ends, the queues close and the

@@ -81,6 +81,7 @@ struct RunFlags {
   std::string config = "/etc/countersign/nfq-signer.toml";
   std::string user;
   bool check = false;
+  bool allow_swapping = false;
 };
 
 CLI::App* add_run(CLI::App& app, RunFlags& flags) {
@@ -88,13 +89,15 @@ CLI::App* add_run(CLI::App& app, RunFlags& flags) {
   run->footer("systemd starts it like this. By hand, as root: nfq-signer run --user nfq-signer");
   run->add_option("--config", flags.config, "the configuration file")->capture_default_str();
   run->add_option("--user", flags.user, "become this user, with CAP_NET_ADMIN alone");
+  run->add_flag("--allow-swapping", flags.allow_swapping,
+                "run where RLIMIT_MEMLOCK is too low: copies of keys may go to swap");
   run->add_flag("--check", flags.check, "only say whether the configuration is right");
   return run;
 }
 
 cs::Result<void> run_service(const RunFlags& flags) {
   CS_TRY(const cs::Config config, cs::read_config(flags.config));
-  if (!flags.check) return cs::run_daemon({config, flags.user});
+  if (!flags.check) return cs::run_daemon({config, flags.user, flags.allow_swapping});
   std::cout << flags.config << ": right\n";
   return {};
 }

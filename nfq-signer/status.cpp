@@ -56,6 +56,7 @@ std::string status_json(const Status& status) {
       {"state", status.is_closed ? "closed" : "open"},
       {"reason", status.reason},
       {"keymsd", status.has_keymsd ? "connected" : "away"},
+      {"keymsd_trouble", status.keymsd_trouble},
       {"peers", status.peers},
       {"keys", {{"outbound", status.outbound_keys}, {"inbound", status.inbound_keys}}},
       {"workers", workers}};

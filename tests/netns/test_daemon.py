@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nfq-signer run, as its operator sees it: in a network namespace of its own, with a stand-in for keymsd."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import require  # noqa: E402
+
+SIGNER, STANDIN = sys.argv.pop(1), sys.argv.pop(1)
+USER, KEYMSD = "nobody", "daemon"  # every Debian has them
+ADMIN_ALONE = 1 << 12
+
+
+def a_key(number, direction):
+    return {"key": number, "session": secrets.token_hex(32), "pcr_digest": secrets.token_hex(32), "direction": direction, "suite": 1,
+            "gate_secret": secrets.token_hex(16), "lanes": [0, 15], "lifetime_ms": 3600000, "private_key": "00" + secrets.token_hex(31)}
+
+
+class Daemon(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.dir = Path(scratch.name)
+        self.dir.chmod(0o755)
+        for name, user in (("keymsd", KEYMSD), ("signer", USER)):
+            (self.dir / name).mkdir()
+            subprocess.run(["chown", f"{user}:nogroup", str(self.dir / name)], check=True)
+        self.config = self.dir / "config.toml"
+        self.config.write_text(f'[keymsd]\nsocket = "{self.dir}/keymsd/socket"\nuser = "{KEYMSD}"\n'
+                               f'[control]\nsocket = "{self.dir}/signer/control"\n')
+        self.scenario = self.dir / "scenario.json"
+        self.keys = [a_key(1, 0), a_key(2, 1)]
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [self.keys[0]], "inbound": [self.keys[1]]}])
+
+    def tell(self, peers):
+        self.scenario.write_text(json.dumps({"peers": peers}))
+
+    def start(self, *argv, **kwargs):
+        log = open(self.dir / "log", "a+")
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **kwargs)
+        log.close()
+
+        def end():
+            process.kill()
+            process.wait(timeout=10)
+        self.addCleanup(end)
+        return process
+
+    def start_signer(self, *more):
+        # Becoming a user it keeps its capabilities in; a namespace of its own, so that its queues are.
+        return self.start("unshare", "--net", SIGNER, "run", "--config", str(self.config), "--user", USER, "--allow-swapping", *more)
+
+    def start_keymsd(self):
+        uid = subprocess.run(["id", "-u", USER], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
+        return self.start("setpriv", f"--reuid={KEYMSD}", "--regid=nogroup", "--clear-groups", STANDIN, "--socket", f"{self.dir}/keymsd/socket",
+                          "--scenario", str(self.scenario), "--uid", uid)
+
+    def status(self):
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(5)
+            control.connect(f"{self.dir}/signer/control")
+            said = b""
+            while chunk := control.recv(65536):
+                said += chunk
+        return json.loads(said)
+
+    def await_status(self, wanted):
+        deadline, now = time.monotonic() + 15, None
+        while time.monotonic() < deadline:
+            try:
+                now = self.status()
+                if wanted(now):
+                    return now
+            except (FileNotFoundError, ConnectionError):
+                pass
+            time.sleep(0.05)
+        return self.fail(f"waited in vain; last: {now}\n{self.log()}")
+
+    def log(self):
+        return (self.dir / "log").read_text()
+
+    def test_waits_for_keymsd_and_says_so(self):
+        self.start_signer()
+        self.await_status(lambda s: s["keymsd"] == "away" and "see whether keymsd runs" in s["keymsd_trouble"])
+        self.start_keymsd()
+        now = self.await_status(lambda s: s["keymsd"] == "connected" and s["keys"] == {"outbound": 1, "inbound": 1})
+        self.assertEqual((now["state"], now["peers"], now["keymsd_trouble"]), ("open", 1, ""))
+        self.assertEqual([w["queue"] for w in now["workers"]], [100, 101])
+
+    def test_keys_outlive_keymsd_and_follow_it_when_it_is_back(self):
+        self.start_signer()
+        keymsd = self.start_keymsd()
+        self.await_status(lambda s: s["keys"] == {"outbound": 1, "inbound": 1})
+        keymsd.kill()
+        now = self.await_status(lambda s: s["keymsd"] == "away")
+        self.assertEqual(now["keys"], {"outbound": 1, "inbound": 1})
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [self.keys[0]], "inbound": []}])
+        keymsd = self.start_keymsd()
+        self.await_status(lambda s: s["keymsd"] == "connected" and s["keys"] == {"outbound": 1, "inbound": 0})
+        self.tell([])
+        keymsd.send_signal(signal.SIGHUP)
+        self.await_status(lambda s: s["peers"] == 0 and s["keys"] == {"outbound": 0, "inbound": 0})
+        self.assertIn("lost keymsd; its keys stay until each ends", self.log())
+
+    def test_runs_with_little_and_ends_when_told(self):
+        signer = self.start_signer()
+        self.await_status(lambda s: True)
+        told = dict(line.split(":\t", 1) for line in Path(f"/proc/{signer.pid}/status").read_text().splitlines() if ":\t" in line)
+        self.assertEqual((int(told["CapPrm"], 16), int(told["CapEff"], 16)), (ADMIN_ALONE, ADMIN_ALONE))
+        self.assertEqual((told["NoNewPrivs"], told["Seccomp"]), ("1", "2"))
+        self.assertNotEqual(told["Uid"].split()[0], "0")
+        signer.terminate()
+        self.assertEqual(signer.wait(timeout=10), 0)
+        self.assertIn("stopping", self.log())
+
+    def test_what_is_wrong_is_told(self):
+        def run(*argv):
+            done = subprocess.run(["unshare", "--net", SIGNER, "run", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+            return done.returncode, done.stdout + done.stderr
+        config = ["--config", str(self.config)]
+        self.assertEqual(run(*config, "--check")[0], 0)
+        for more, words in ((config, "running as root"), ([*config, "--user", "no-such-user"], "useradd"), (["--config", "/no/such"], "No such file")):
+            code, said = run(*more)
+            self.assertEqual(code, 1)
+            self.assertIn(words, said)
+        for text, words in (("[queues]\nfrist = 1\n", "config.toml:2:1: no field is called \"queues.frist\""),
+                            ("[queues]\ncount = 0\n", "config.toml:2:9: queues.count has to be a whole number from 1 to 128"),
+                            ("[nothing]\n", "no section is called [nothing]"), ("[queues\n", "config.toml:1"),
+                            ("[batch]\nmax = 8192\n", "queues.slots has to be at least batch.max")):
+            with self.subTest(text=text):
+                self.config.write_text(text)
+                code, said = run(*config, "--check")
+                self.assertEqual(code, 1)
+                self.assertIn(words, said)
+
+    def test_two_of_them_do_not_share_a_queue(self):
+        first = self.start_signer()
+        self.await_status(lambda s: True)
+        second = subprocess.run(["nsenter", f"--net=/proc/{first.pid}/ns/net", SIGNER, "run", "--config", str(self.config), "--user", USER,
+                                 "--allow-swapping"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+        self.assertEqual(second.returncode, 1)
+        self.assertRegex(second.stderr, "control|listens on it")
+
+
+if __name__ == "__main__":
+    require.root("namespaces, and becoming other users")
+    require.programs("unshare", "nsenter", "setpriv")
+    unittest.main(verbosity=2)
