@@ -3,7 +3,6 @@
 """nfq-signer run, as its operator sees it: in a network namespace of its own, with a stand-in for keymsd."""
 
 import json
-import os
 import secrets
 import signal
 import socket
