@@ -108,8 +108,8 @@ class Tool(labtest.LabTest):
 
     def test_binaries_built_on_the_host_run_in_the_guest(self):
         build = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
-        programs = sorted((build / "tests/unit").glob("*_test"))
-        self.assertTrue(programs, f"no unit tests in {build}; first: cmake --build --preset dev")
+        # batch: its libraries have to be in the guest, and find their way on a processor without AVX.
+        programs = [build / f"tests/unit/{name}_test" for name in ("bytes", "clock", "secret", "batch")]
         self.gwa.push(programs, "/tmp/unit")
         for program in programs:
             with self.subTest(program=program.name):
