@@ -49,8 +49,9 @@ class Rules(labtest.LabTest):
         self.clear_ipsec()
 
     def clear(self):
+        # The connections too: one masqueraded ESP packet makes the kernel send the answers of the tunnel to its host.
         for gateway in (self.gwa, self.gwb):
-            gateway.run(["sh", "-c", "ip xfrm state flush; ip xfrm policy flush; nft flush ruleset; tc qdisc del dev wan clsact 2>&1; true"])
+            gateway.run(["sh", "-c", "ip xfrm state flush; ip xfrm policy flush; nft flush ruleset; tc qdisc del dev wan clsact 2>&1; conntrack -F 2>&1; true"])
 
     def rules(self, gateway, *words, check=True):
         return gateway.run([PROGRAM, "rules", *words], check=check)
