@@ -81,7 +81,8 @@ class Engine : public testing::TestWithParam<Family> {
   OutThread start_signer(std::unique_ptr<RootSigner> signer = nullptr,
                          OutboundWorker::Options options = {}) {
     auto queue = get(pair_.a.run([] { return Queue::open({.number = kOut}); }));
-    OutboundWorker worker = get(OutboundWorker::create(std::move(queue), clock_, options));
+    OutboundWorker worker =
+        get(OutboundWorker::create(std::move(queue), clock_, std::move(options)));
     if (!signer) signer = std::make_unique<LocalSigner>(ends_.signing());
     worker.set_peer({1, Mode::enforce, {address(kAddressesB)}});
     worker.set_key(1, ends_.outbound(), std::move(signer));
@@ -128,7 +129,7 @@ class Engine : public testing::TestWithParam<Family> {
     EXPECT_EQ(out.size(), plain.size());
     return out;
   }
-  void await(const Counter& counter, std::uint64_t value) const {
+  static void await(const Counter& counter, std::uint64_t value) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (counter.value() < value && std::chrono::steady_clock::now() < deadline)
       std::this_thread::yield();
@@ -341,9 +342,9 @@ class SlowSigner final : public RootSigner {
   // Answers the last one first, which must not change the order of packets.
   void answer(bool refuse = false) {
     const std::scoped_lock lock(mutex_);
-    for (auto it = waiting_.rbegin(); it != waiting_.rend(); ++it) {
-      done_.push_back(
-          {it->first, refuse ? std::nullopt : std::optional(get(key_.sign(it->second)))});
+    std::reverse(waiting_.begin(), waiting_.end());
+    for (const auto& [ticket, statement] : waiting_) {
+      done_.push_back({ticket, refuse ? std::nullopt : std::optional(get(key_.sign(statement)))});
     }
     waiting_.clear();
     eventfd_write(ready_.get(), 1);
@@ -412,9 +413,10 @@ TEST_P(Engine, RenewalLosesNothing) {
   Ends next(Suite::ed25519_node32, 8, 2);
   std::vector<Packet> sent;
   for (int i = 0; i < 400; ++i) {
-    if (i == 100)
+    if (i == 100) {
       get(get(in->call(
           [&](InboundWorker& worker) { return worker.verifier().add_key(next.inbound()); })));
+    }
     if (i == 200) {
       get(out->call([&](OutboundWorker& worker) {
         return worker.set_key(1, next.outbound(), std::make_unique<LocalSigner>(next.signing()));

@@ -3,6 +3,7 @@
 // "record" (key id, session, direction, suite, public key, PCR digest, gate secret) and "packet"
 // (signed, original), all in hex.
 #include <cstdio>
+#include <exception>
 
 #include "base/hex.h"
 #include "tests/unit/wire_packets.h"
@@ -36,10 +37,16 @@ void print_samples(Suite suite, std::mt19937& random) {
 }  // namespace cs::test
 
 int main() {
-  std::mt19937 random(21);
-  using cs::Suite;
-  for (const Suite suite :
-       {Suite::p256_node16, Suite::p256_node32, Suite::ed25519_node16, Suite::ed25519_node32}) {
-    cs::test::print_samples(suite, random);
+  try {
+    std::mt19937 random(21);
+    using cs::Suite;
+    for (const Suite suite :
+         {Suite::p256_node16, Suite::p256_node32, Suite::ed25519_node16, Suite::ed25519_node32}) {
+      cs::test::print_samples(suite, random);
+    }
+    return 0;
+  } catch (const std::exception& error) {
+    std::fputs(error.what(), stderr);
+    return 1;
   }
 }
