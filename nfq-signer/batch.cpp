@@ -95,20 +95,6 @@ Digest BatchHash::wide_node(std::uint8_t level, std::uint32_t index, ByteView le
   return sha256(message.view());
 }
 
-Digest BatchHash::climb(std::uint32_t index, std::uint32_t count, const Digest& packet,
-                        ByteView path) const noexcept {
-  Digest full = leaf(index, packet);
-  for (std::uint8_t level = 1; count > 1; ++level, index >>= 1U, count = (count + 1) >> 1U) {
-    if ((index ^ 1U) >= count) continue;  // promoted
-    const ByteView sibling = path.first(node_size_);
-    const ByteView own = ByteView(full).first(node_size_);
-    path = path.subspan(node_size_);
-    full = index % 2 == 0 ? node(level, index >> 1U, own, sibling)
-                          : node(level, index >> 1U, sibling, own);
-  }
-  return full;
-}
-
 Statement make_statement(const KeyScope& scope, const BatchId& batch, const Digest& root) noexcept {
   Message<statement_size> message;
   message.bytes({reinterpret_cast<const std::uint8_t*>(domain.data()), domain.size()});

@@ -38,9 +38,6 @@ class BatchHash {
   [[nodiscard]] Digest leaf(std::uint32_t index, const Digest& packet) const noexcept;
   [[nodiscard]] Digest node(std::uint8_t level, std::uint32_t index, ByteView left,
                             ByteView right) const noexcept;
-  // The root that `path` leads to from this leaf. `path` has path_depth() nodes.
-  [[nodiscard]] Digest climb(std::uint32_t index, std::uint32_t count, const Digest& packet,
-                             ByteView path) const noexcept;
 
  private:
   static constexpr std::size_t prefix_size = 16;

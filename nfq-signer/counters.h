@@ -26,8 +26,8 @@ class Counter {
 };
 
 // A packet is counted in exactly one of signed_out, verified, unasked, tolerated[…], untouched,
-// no_peer, closed, signer_failed, dropped[…]; together they are what was received, but for what is
-// held.
+// no_peer, closed, signer_failed, truncated, unusable, dropped[…]; together they are what was
+// received, but for what is held.
 struct WorkerCounters {
   Counter received;
   Counter signed_out;

@@ -13,7 +13,7 @@ constexpr std::size_t original_size = 4;
 constexpr std::uint8_t original_flag = 0x10;
 constexpr std::size_t trailer_size = 48;  // from the salt to the end
 
-// What is computed from the packet alone, before its extension is believed.
+// All that follows from the numbers; padding depends on the packet too.
 std::size_t size_without_padding(const ExtensionFields& fields) noexcept {
   return fixed_extension + path_depth(fields.index, fields.count) * node_size(fields.suite) +
          (fields.original ? original_size : 0);

@@ -52,7 +52,6 @@ class OutboundBatch {
   void close(OutboundKey& key, std::span<const Digest> digests);
   // What has to be signed.
   [[nodiscard]] const Statement& statement() const noexcept { return statement_; }
-  [[nodiscard]] std::size_t size() const noexcept { return digests_.size(); }
 
   void set_signature(const Signature& signature) noexcept { signature_ = signature; }
 

@@ -10,7 +10,7 @@
 
 namespace cs {
 
-// The order of the first twelve is the order of the checks in docs/WIRE.md, section 7.
+// From malformed to bad_signature the order is that of the checks in docs/WIRE.md, section 7.
 enum class Reason : std::uint8_t {
   none,           // nothing is wrong
   malformed,      // not one whole IP packet that we can read
