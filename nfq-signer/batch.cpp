@@ -62,27 +62,25 @@ BatchHash::BatchHash(const KeyScope& scope, const BatchId& batch) noexcept
     std::copy(prefix.begin(), prefix.end(), of->bytes().begin() + 1);
 }
 
-Digest BatchHash::leaf(std::uint32_t index, const Digest& packet) const noexcept {
+ShortMessage BatchHash::leaf(std::uint32_t index, const Digest& packet) const noexcept {
   ShortMessage message = leaf_;
   const ByteSpan at = message.bytes().subspan(1 + prefix_size);
   store<std::endian::big>(index, at.first<4>());
   std::copy(packet.begin(), packet.end(), at.begin() + 4);
-  return message.hash();
+  return message;
 }
 
-Digest BatchHash::node(std::uint8_t level, std::uint32_t index, ByteView left,
-                       ByteView right) const noexcept {
-  if (node_size_ != 16) return wide_node(level, index, left, right);
+ShortMessage BatchHash::node(std::uint8_t level, std::uint32_t index, ByteView left,
+                             ByteView right) const noexcept {
   ShortMessage message = node_;
   const ByteSpan at = message.bytes().subspan(1 + prefix_size);
   at[0] = level;
   store<std::endian::big>(index, at.subspan(1).first<4>());
   std::memcpy(&at[5], left.data(), 16);
   std::memcpy(&at[5 + 16], right.data(), 16);
-  return message.hash();
+  return message;
 }
 
-// Two blocks.
 Digest BatchHash::wide_node(std::uint8_t level, std::uint32_t index, ByteView left,
                             ByteView right) const noexcept {
   ShortMessage narrow = node_;
@@ -93,6 +91,30 @@ Digest BatchHash::wide_node(std::uint8_t level, std::uint32_t index, ByteView le
       .bytes(left)
       .bytes(right);
   return sha256(message.view());
+}
+
+void NodeHasher::leaf(std::uint32_t index, const Digest& packet, Digest& out) noexcept {
+  add(hash_.leaf(index, packet), out);
+}
+
+void NodeHasher::node(std::uint8_t level, std::uint32_t index, ByteView left, ByteView right,
+                      Digest& out) noexcept {
+  if (hash_.node_size() == 16) {
+    add(hash_.node(level, index, left, right), out);
+  } else {
+    out = hash_.wide_node(level, index, left, right);
+  }
+}
+
+void NodeHasher::add(const ShortMessage& message, Digest& out) noexcept {
+  messages_[used_] = message;
+  places_[used_] = &out;
+  if (++used_ == at_once) flush();
+}
+
+void NodeHasher::flush() noexcept {
+  ShortMessage::hash_all(std::span(messages_).first(used_), std::span(places_).first(used_));
+  used_ = 0;
 }
 
 Statement make_statement(const KeyScope& scope, const BatchId& batch, const Digest& root) noexcept {
@@ -110,41 +132,36 @@ Statement make_statement(const KeyScope& scope, const BatchId& batch, const Dige
 }
 
 // A tree of n leaves has at most 2n + 15 nodes when promoted ones are counted at each level.
-BatchTree::BatchTree(std::size_t capacity)
-    : nodes_((2 * std::min(capacity, max_batch) + 16) * 32) {}
+BatchTree::BatchTree(std::size_t capacity) : nodes_(2 * std::min(capacity, max_batch) + 16) {}
 
 Digest BatchTree::build(const BatchHash& hash, std::span<const Digest> packets) noexcept {
-  if (packets.empty() || (2 * packets.size() + 16) * 32 > nodes_.size())
+  if (packets.empty() || 2 * packets.size() + 16 > nodes_.size())
     panic("BatchTree: not a batch of its size");
   node_size_ = hash.node_size();
   count_ = static_cast<std::uint32_t>(packets.size());
-  Digest full{};
-  const auto put = [this](std::size_t at, ByteView node) {
-    std::memcpy(&nodes_[at], node.data(), node_size_);
-  };
-  for (std::uint32_t i = 0; i < count_; ++i) {
-    full = hash.leaf(i, packets[i]);
-    put(i * node_size_, full);
-  }
+  NodeHasher hasher(hash);
+  for (std::uint32_t i = 0; i < count_; ++i) hasher.leaf(i, packets[i], nodes_[i]);
+  hasher.flush();
   std::size_t below = 0;
-  std::size_t above = count_ * node_size_;
+  std::size_t above = count_;
   std::uint32_t width = count_;
   for (std::uint8_t level = 1; width > 1; ++level) {
     const std::uint32_t next = (width + 1) >> 1U;
     for (std::uint32_t j = 0; j < next; ++j) {
-      const ByteView pair = ByteView(nodes_).subspan(below + std::size_t{2} * j * node_size_);
+      const Digest* pair = &nodes_[below + std::size_t{2} * j];
       if (2 * j + 1 < width) {
-        full = hash.node(level, j, pair.first(node_size_), pair.subspan(node_size_, node_size_));
-        put(above + j * node_size_, full);
+        hasher.node(level, j, ByteView(pair[0]).first(node_size_),
+                    ByteView(pair[1]).first(node_size_), nodes_[above + j]);
       } else {
-        put(above + j * node_size_, pair);
+        nodes_[above + j] = pair[0];
       }
     }
+    hasher.flush();
     below = above;
-    above += next * node_size_;
+    above += next;
     width = next;
   }
-  return full;  // the last one computed is the top: with two nodes below it, never promoted
+  return nodes_[below];
 }
 
 void BatchTree::copy_path(std::uint32_t index, ByteSpan out) const noexcept {
@@ -152,10 +169,10 @@ void BatchTree::copy_path(std::uint32_t index, ByteSpan out) const noexcept {
   for (std::uint32_t width = count_; width > 1; index >>= 1U) {
     const std::uint32_t sibling = index ^ 1U;
     if (sibling < width) {
-      std::memcpy(out.data(), &nodes_[level + sibling * node_size_], node_size_);
+      std::memcpy(out.data(), nodes_[level + sibling].data(), node_size_);
       out = out.subspan(node_size_);
     }
-    level += width * node_size_;
+    level += width;
     width = (width + 1) >> 1U;
   }
 }

@@ -34,17 +34,18 @@ class BatchHash {
   BatchHash(const KeyScope& scope, const BatchId& batch) noexcept;
 
   [[nodiscard]] std::size_t node_size() const noexcept { return node_size_; }
-  // full() of docs/WIRE.md; a node is the first node_size() bytes of it.
-  [[nodiscard]] Digest leaf(std::uint32_t index, const Digest& packet) const noexcept;
-  [[nodiscard]] Digest node(std::uint8_t level, std::uint32_t index, ByteView left,
-                            ByteView right) const noexcept;
 
  private:
+  friend class NodeHasher;
   static constexpr std::size_t prefix_size = 16;
   static constexpr std::size_t leaf_size = 1 + prefix_size + 4 + 32;
   static constexpr std::size_t narrow_node_size = 1 + prefix_size + 1 + 4 + std::size_t{2} * 16;
   static constexpr std::size_t wide_node_size = 1 + prefix_size + 1 + 4 + std::size_t{2} * 32;
 
+  [[nodiscard]] ShortMessage leaf(std::uint32_t index, const Digest& packet) const noexcept;
+  [[nodiscard]] ShortMessage node(std::uint8_t level, std::uint32_t index, ByteView left,
+                                  ByteView right) const noexcept;
+  // Of nodes of 32 bytes: two blocks.
   [[nodiscard]] Digest wide_node(std::uint8_t level, std::uint32_t index, ByteView left,
                                  ByteView right) const noexcept;
 
@@ -52,6 +53,28 @@ class BatchHash {
   ShortMessage leaf_{leaf_size};
   ShortMessage node_{narrow_node_size};
   std::size_t node_size_ = 16;
+};
+
+// Makes the hashes of a batch, many at once: full() of docs/WIRE.md. A node is the first
+// node_size() bytes of one. What is asked for is there after flush().
+class NodeHasher {
+ public:
+  explicit NodeHasher(const BatchHash& hash) noexcept : hash_(hash) {}
+
+  void leaf(std::uint32_t index, const Digest& packet, Digest& out) noexcept;
+  void node(std::uint8_t level, std::uint32_t index, ByteView left, ByteView right,
+            Digest& out) noexcept;
+  void flush() noexcept;
+
+ private:
+  static constexpr std::size_t at_once = 16;
+
+  void add(const ShortMessage& message, Digest& out) noexcept;
+
+  const BatchHash& hash_;
+  std::size_t used_ = 0;
+  std::array<ShortMessage, at_once> messages_;
+  std::array<Digest*, at_once> places_{};
 };
 
 inline constexpr std::size_t statement_size = 153;
@@ -73,7 +96,7 @@ class BatchTree {
   void copy_path(std::uint32_t index, ByteSpan out) const noexcept;
 
  private:
-  std::vector<std::uint8_t> nodes_;  // level after level, node_size_ bytes each
+  std::vector<Digest> nodes_;  // level after level
   std::size_t node_size_ = 16;
   std::uint32_t count_ = 0;
 };

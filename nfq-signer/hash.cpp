@@ -18,6 +18,7 @@
 
 #include "base/endian.h"
 #include "base/panic.h"
+#include "nfq-signer/wide.h"
 
 namespace cs {
 
@@ -28,9 +29,11 @@ struct Free {
 };
 using Manager = std::unique_ptr<IMB_MGR, Free>;
 
-// Lanes of the AVX-512 code. Fewer packets than that cost as much as all, so few go the other way.
+// Lanes of the library's AVX-512 code. Fewer packets than that cost as much as all, so few go the
+// other way; of short messages fewer are worth it, the other way costs more.
 constexpr std::size_t wide_lanes = 16;
 constexpr std::size_t worth_going_wide = 10;
+constexpr std::size_t short_worth_going_wide = 6;
 
 }  // namespace
 
@@ -52,6 +55,24 @@ Digest ShortMessage::hash() const noexcept {
     store<std::endian::big>(std::uint32_t{state.h[i]}, std::span(digest).subspan(i * 4).first<4>());
   }
   return digest;
+}
+
+void ShortMessage::hash_all(std::span<const ShortMessage> messages,
+                            std::span<Digest* const> out) noexcept {
+  while (messages.size() >= short_worth_going_wide && wide::is_there()) {
+    const std::size_t count = std::min(messages.size(), wide::hashes);
+    std::array<const std::uint8_t*, wide::hashes> blocks{};
+    std::array<std::uint8_t*, wide::hashes> places{};
+    Digest unused;
+    for (std::size_t i = 0; i < wide::hashes; ++i) {
+      blocks[i] = messages[std::min(i, count - 1)].block_.data();
+      places[i] = i < count ? out[i]->data() : unused.data();
+    }
+    wide::sha256(blocks, places);
+    messages = messages.subspan(count);
+    out = out.subspan(count);
+  }
+  for (std::size_t i = 0; i < messages.size(); ++i) *out[i] = messages[i].hash();
 }
 
 Digest sha256(ByteView message) noexcept {

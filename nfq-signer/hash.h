@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SHA-256 three ways, each where it is the fastest: one short message of a fixed size (tree nodes),
-// any message, and many packets at once.
+// SHA-256, each way where it is the fastest: short messages of a fixed size (tree nodes), any
+// message, and many packets at once.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -29,6 +30,9 @@ class ShortMessage {
   // Its bytes, to be written to.
   [[nodiscard]] ByteSpan bytes() noexcept { return ByteSpan(block_).first(size_); }
   [[nodiscard]] Digest hash() const noexcept;
+  // The same of each, in less time than one after the other; each has its place in `out`.
+  static void hash_all(std::span<const ShortMessage> messages,
+                       std::span<Digest* const> out) noexcept;
 
  private:
   std::array<std::uint8_t, 64> block_{};

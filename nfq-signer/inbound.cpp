@@ -2,55 +2,15 @@
 #include "nfq-signer/inbound.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
+#include <tuple>
 #include <utility>
 
 namespace cs {
 
 namespace {
 
-constexpr std::size_t max_levels = 16;  // of 32768 leaves: 2^15, and the top
-
-// The proved nodes of one verified batch, but for the root, which is not truncated. Small trees are
-// kept whole; of large ones the upper levels.
-class NodeCache {
- public:
-  explicit NodeCache(std::size_t capacity) : nodes_(capacity * sizeof(Digest)), known_(capacity) {}
-
-  void reset(std::uint32_t count, std::size_t node_size) noexcept {
-    node_size_ = node_size;
-    std::fill(known_.begin(), known_.end(), std::uint8_t{0});
-    offsets_.fill(not_kept);
-    std::array<std::uint32_t, max_levels> widths{};
-    std::size_t below_top = 0;
-    for (std::uint32_t width = count; width > 1; width = (width + 1) >> 1U)
-      widths[below_top++] = width;
-    std::size_t used = 0;
-    while (below_top-- > 0 && used + widths[below_top] <= known_.size()) {
-      offsets_[below_top] = used;
-      used += widths[below_top];
-    }
-  }
-  // Null: not proved yet, or not kept.
-  [[nodiscard]] const std::uint8_t* find(std::size_t level, std::uint32_t index) const noexcept {
-    if (offsets_[level] == not_kept || known_[offsets_[level] + index] == 0) return nullptr;
-    return &nodes_[(offsets_[level] + index) * node_size_];
-  }
-  void keep(std::size_t level, std::uint32_t index, ByteView node) noexcept {
-    if (offsets_[level] == not_kept) return;
-    std::memcpy(&nodes_[(offsets_[level] + index) * node_size_], node.data(), node_size_);
-    known_[offsets_[level] + index] = 1;
-  }
-
- private:
-  static constexpr std::size_t not_kept = ~std::size_t{0};
-
-  std::vector<std::uint8_t> nodes_;
-  std::vector<std::uint8_t> known_;
-  std::array<std::size_t, max_levels> offsets_{};
-  std::size_t node_size_ = 16;
-};
+constexpr std::size_t at_once = 64;  // packets that climb together
 
 // A batch whose root is signed.
 struct VerifiedBatch {
@@ -63,6 +23,7 @@ struct VerifiedBatch {
   BatchHash hash;
   NodeCache cache;
 
+  [[nodiscard]] bool is(std::uint64_t batch) const noexcept { return used && id.number == batch; }
   void remember(const Extension& extension, const BatchId& as, const BatchHash& by,
                 const Digest& proved_root) noexcept {
     used = true;
@@ -99,94 +60,17 @@ BatchId id_of(const Extension& extension) noexcept {
   return id;
 }
 
-bool same_node(ByteView node, const std::uint8_t* proved) noexcept {
-  return std::equal(node.begin(), node.end(), proved);
+bool names(const VerifiedBatch& batch, const Extension& extension) noexcept {
+  return batch.id.count == extension.fields.count &&
+         std::equal(extension.salt.begin(), extension.salt.end(), batch.id.salt.begin()) &&
+         std::equal(extension.signature.begin(), extension.signature.end(),
+                    batch.signature.begin());
 }
 
-// One packet's way up its tree. What it met is the packet's word until the root is known to be
-// right.
-class Walk {
- public:
-  enum class Met : std::uint8_t { proved, root, conflict };
-
-  // `cache`: of the batch, if it has verified.
-  Walk(const BatchHash& hash, const NodeCache* cache) noexcept : hash_(hash), cache_(cache) {}
-
-  Met up(const ExtensionFields& fields, const Digest& digest, ByteView path) noexcept {
-    const std::size_t n = hash_.node_size();
-    std::uint32_t index = fields.index;
-    std::uint32_t width = fields.count;
-    root_ = hash_.leaf(index, digest);
-    for (std::size_t level = 0; width > 1; ++level, index >>= 1U, width = (width + 1) >> 1U) {
-      if (const std::uint8_t* proved = cache_ == nullptr ? nullptr : cache_->find(level, index)) {
-        const bool is_it = same_node(ByteView(root_).first(n), proved);
-        return is_it && shows_proved_siblings(level, index, width, path) ? Met::proved
-                                                                         : Met::conflict;
-      }
-      Step& step = steps_[levels_++];
-      step = {index, root_, {}};
-      if ((index ^ 1U) >= width) continue;  // promoted
-      step.sibling = path.first(n);
-      path = path.subspan(n);
-      const ByteView own = ByteView(step.own).first(n);
-      const bool is_left = index % 2 == 0;
-      root_ = hash_.node(static_cast<std::uint8_t>(level + 1), index >> 1U,
-                         is_left ? own : step.sibling, is_left ? step.sibling : own);
-    }
-    return Met::root;
-  }
-
-  // After Met::root.
-  [[nodiscard]] const Digest& root() const noexcept { return root_; }
-
-  void keep_in(NodeCache& proved) const noexcept {
-    for (std::size_t level = 0; level < levels_; ++level) {
-      const Step& step = steps_[level];
-      proved.keep(level, step.index, step.own);
-      if (!step.sibling.empty()) proved.keep(level, step.index ^ 1U, step.sibling);
-    }
-  }
-
- private:
-  struct Step {
-    std::uint32_t index = 0;
-    Digest own{};      // its first bytes are the node
-    ByteView sibling;  // empty: promoted
-  };
-
-  // Above a proved node all siblings were proved with it; the packet has to show the same ones.
-  [[nodiscard]] bool shows_proved_siblings(std::size_t level, std::uint32_t index,
-                                           std::uint32_t width, ByteView path) const noexcept {
-    const std::size_t n = hash_.node_size();
-    for (; width > 1; ++level, index >>= 1U, width = (width + 1) >> 1U) {
-      if ((index ^ 1U) >= width) continue;
-      const std::uint8_t* proved = cache_->find(level, index ^ 1U);
-      if (proved == nullptr || !same_node(path.first(n), proved)) return false;
-      path = path.subspan(n);
-    }
-    return true;
-  }
-
-  const BatchHash& hash_;
-  const NodeCache* cache_;
-  std::array<Step, max_levels> steps_;
-  std::size_t levels_ = 0;
-  Digest root_{};
-};
-
-// A further packet of a batch that has verified.
-bool verify_with(VerifiedBatch& batch, const Extension& extension, const Digest& digest) noexcept {
-  const bool same_batch =
-      batch.id.count == extension.fields.count &&
-      std::equal(extension.salt.begin(), extension.salt.end(), batch.id.salt.begin()) &&
-      std::equal(extension.signature.begin(), extension.signature.end(), batch.signature.begin());
-  if (!same_batch) return false;
-  Walk walk(batch.hash, &batch.cache);
-  const Walk::Met met = walk.up(extension.fields, digest, extension.path);
-  if (met == Walk::Met::conflict || (met == Walk::Met::root && walk.root() != batch.root))
-    return false;
-  walk.keep_in(batch.cache);
-  return true;
+bool name_the_same(const Extension& a, const Extension& b) noexcept {
+  return a.fields.count == b.fields.count &&
+         std::equal(a.salt.begin(), a.salt.end(), b.salt.begin()) &&
+         std::equal(a.signature.begin(), a.signature.end(), b.signature.begin());
 }
 
 }  // namespace
@@ -202,7 +86,7 @@ struct Verifier::Key {
   std::vector<Lane> lanes;  // of the range
 };
 
-Verifier::Verifier(const Options& options) : options_(options) {}
+Verifier::Verifier(const Options& options) : options_(options), climb_(at_once) {}
 Verifier::Verifier(Verifier&&) noexcept = default;
 Verifier& Verifier::operator=(Verifier&&) noexcept = default;
 Verifier::~Verifier() = default;
@@ -280,36 +164,116 @@ Reason Verifier::admit(const Layout& at, ByteView packet, const Now& now,
   return Reason::none;
 }
 
-Reason Verifier::verify(const Candidate& candidate, const Digest& digest) noexcept {
-  const Extension& extension = candidate.extension;
-  const ExtensionFields& fields = extension.fields;
-  const InboundKey& record = candidate.key->record;
-  Lane& lane = candidate.key->lane(fields.lane);
-  // Packets of one burst are admitted together, so the lane may have moved on since.
-  if (lane.is_stale(fields.batch)) return Reason::stale;
-  if (!record.gate.admits(digest, extension.all, extension.tag)) return Reason::bad_tag;
+namespace {
 
-  VerifiedBatch* known = lane.slot(fields.batch);
-  if (known != nullptr && known->used && known->id.number == fields.batch) {
-    return verify_with(*known, extension, digest) ? Reason::none : Reason::bad_path;
+// Gives each its reason, none or bad_tag.
+template <class Candidate>
+void check_tags(std::span<Candidate* const> candidates) noexcept {
+  std::array<Gate::Job, at_once> jobs;
+  while (!candidates.empty()) {
+    const std::size_t count = std::min(candidates.size(), jobs.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      const Candidate& candidate = *candidates[i];
+      jobs[i] = {&candidate.key->record.gate, &candidate.digest, candidate.extension.all};
+    }
+    Gate::make_tags(std::span(jobs).first(count));
+    for (std::size_t i = 0; i < count; ++i)
+      candidates[i]->reason = jobs[i].is_right() ? Reason::none : Reason::bad_tag;
+    candidates = candidates.subspan(count);
+  }
+}
+
+}  // namespace
+
+void Verifier::verify(std::span<Candidate*> candidates) noexcept {
+  check_tags(std::span<Candidate* const>(candidates));
+  const auto refused = std::partition(candidates.begin(), candidates.end(),
+                                      [](const Candidate* c) { return c->reason == Reason::none; });
+  candidates = candidates.first(static_cast<std::size_t>(refused - candidates.begin()));
+  const auto batch_of = [](const Candidate* c) {
+    return std::tuple(c->key, c->extension.fields.lane, c->extension.fields.batch);
+  };
+  const auto is_before = [&](const Candidate* a, const Candidate* b) {
+    return std::tuple(batch_of(a), a->extension.fields.index) <
+           std::tuple(batch_of(b), b->extension.fields.index);
+  };
+  if (!std::is_sorted(candidates.begin(), candidates.end(), is_before))
+    std::sort(candidates.begin(), candidates.end(), is_before);
+  while (!candidates.empty()) {
+    const auto other = std::find_if(candidates.begin(), candidates.end(), [&](const Candidate* c) {
+      return batch_of(c) != batch_of(candidates.front());
+    });
+    const auto count = std::min(static_cast<std::size_t>(other - candidates.begin()), at_once);
+    verify_batch(candidates.first(count));
+    candidates = candidates.subspan(count);
+  }
+}
+
+// Packets that say they are of one batch.
+void Verifier::verify_batch(std::span<Candidate* const> candidates) noexcept {
+  const Extension& first = candidates.front()->extension;
+  Lane& lane = candidates.front()->key->lane(first.fields.lane);
+  // Packets of one burst are admitted together, so the lane may have moved on since.
+  if (lane.is_stale(first.fields.batch)) {
+    for (Candidate* candidate : candidates) candidate->reason = Reason::stale;
+    return;
+  }
+  const bool agree = std::all_of(candidates.begin(), candidates.end(), [&](const Candidate* c) {
+    return name_the_same(c->extension, first);
+  });
+  if (agree && climb(candidates)) return;
+  // Who is wrong shows when each is alone.
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    if (candidates.size() > 1 && climb(candidates.subspan(i, 1))) continue;
+    const VerifiedBatch* known = lane.slot(first.fields.batch);
+    const bool is_known = known != nullptr && known->is(first.fields.batch);
+    candidates[i]->reason = is_known ? Reason::bad_path : Reason::bad_signature;
+  }
+}
+
+// False: not all of them are of one signed batch. Then nothing has changed.
+bool Verifier::climb(std::span<Candidate* const> candidates) noexcept {
+  const Candidate& first = *candidates.front();
+  const Extension& extension = first.extension;
+  const InboundKey& record = first.key->record;
+  Lane& lane = first.key->lane(extension.fields.lane);
+  std::array<Climb::Packet, at_once> memory;
+  const std::span packets = std::span(memory).first(candidates.size());
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const Candidate& candidate = *candidates[i];
+    packets[i] = {candidate.extension.fields.index, &candidate.digest, candidate.extension.path};
+  }
+  const auto answer = [&] {
+    for (std::size_t i = 0; i < packets.size(); ++i) {
+      if (!packets[i].is_right) candidates[i]->reason = Reason::bad_path;
+    }
+    return true;
+  };
+  VerifiedBatch* known = lane.slot(extension.fields.batch);
+  if (known != nullptr && known->is(extension.fields.batch)) {
+    if (!names(*known, extension)) return false;
+    const Climb::Met met = climb_.up(known->hash, known->id.count, packets, &known->cache);
+    if (met == Climb::Met::conflict || (met == Climb::Met::root && climb_.root() != known->root))
+      return false;
+    climb_.keep_in(known->cache);
+    return answer();
   }
   const BatchId id = id_of(extension);
   const BatchHash hash(record.scope, id);
-  Walk walk(hash, nullptr);
-  walk.up(fields, digest, extension.path);
+  if (climb_.up(hash, id.count, packets, nullptr) == Climb::Met::conflict) return false;
   ++signatures_checked_;
-  if (!record.verifying.verifies(make_statement(record.scope, id, walk.root()),
+  if (!record.verifying.verifies(make_statement(record.scope, id, climb_.root()),
                                  extension.signature)) {
-    return Reason::bad_signature;
+    return false;
   }
   if (known == nullptr) {
     lane.open(options_.window, options_.cached_nodes);
-    known = lane.slot(fields.batch);
+    known = lane.slot(extension.fields.batch);
   }
-  known->remember(extension, id, hash, walk.root());
-  walk.keep_in(known->cache);
-  lane.highest = std::max(lane.highest, fields.batch);
-  return Reason::none;
+  known->remember(extension, id, hash, climb_.root());
+  climb_.keep_in(known->cache);
+  lane.highest = std::max(lane.highest, extension.fields.batch);
+  return answer();
 }
 
 }  // namespace cs

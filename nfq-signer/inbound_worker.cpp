@@ -15,6 +15,7 @@ InboundWorker::InboundWorker(Queue queue, const Clock& clock, Options options, P
       arrivals_(options_.burst),
       counters_(std::make_shared<WorkerCounters>()) {
   received_.reserve(options_.burst);
+  to_verify_.reserve(options_.burst);
 }
 
 Result<InboundWorker> InboundWorker::create(Queue queue, const Clock& clock, Options options) {
@@ -36,11 +37,13 @@ Result<void> InboundWorker::work() {
   received_.clear();
   CS_CHECK(queue_.receive(options_.burst, received_));
   if (is_closed_) CS_CHECK(drop_received());
+  to_verify_.clear();
   for (std::size_t i = 0; i < received_.size(); ++i) {
     arrivals_[i].held = received_[i];
     look_at(arrivals_[i], now);
   }
   hasher_.run();
+  verifier_.verify(to_verify_);
   for (std::size_t i = 0; i < received_.size(); ++i) CS_CHECK(decide(arrivals_[i]));
   CS_CHECK(queue_.flush());
   counters_->set(queue_.counters());
@@ -58,7 +61,7 @@ Result<void> InboundWorker::drop_received() {
   return {};
 }
 
-// Everything up to the digest, which the hasher makes for all of them together.
+// Everything up to the digest and what needs it, which are made for all of them together.
 void InboundWorker::look_at(Arrival& arrival, const Now& now) {
   const ByteSpan packet = arrival.packet = arrival.held.packet.payload;
   arrival.is_stripped = false;
@@ -81,8 +84,9 @@ void InboundWorker::look_at(Arrival& arrival, const Now& now) {
   arrival.packet = remove_extension(at, packet, size, extension.fields.original);
   arrival.is_stripped = true;
   if (at.protocol == Protocol::ah) at.ah_header -= size;
-  if (arrival.reason == Reason::none && arrival.mode != Mode::sign_only)
-    hasher_.add(at, arrival.packet, arrival.digest);
+  if (arrival.reason != Reason::none || arrival.mode == Mode::sign_only) return;
+  hasher_.add(at, arrival.packet, arrival.candidate.digest);
+  to_verify_.push_back(&arrival.candidate);
 }
 
 Result<void> InboundWorker::decide(Arrival& arrival) {
@@ -93,7 +97,7 @@ Result<void> InboundWorker::decide(Arrival& arrival) {
   }
   if (arrival.reason == Reason::none) {
     if (arrival.mode == Mode::sign_only) return let_in(arrival, counters_->unasked);
-    arrival.reason = verifier_.verify(arrival.candidate, arrival.digest);
+    arrival.reason = arrival.candidate.reason;
     if (arrival.reason == Reason::none) return let_in(arrival, counters_->verified);
   }
   if (arrival.mode != Mode::enforce) {

@@ -63,7 +63,6 @@ class InboundWorker {
     Reason reason = Reason::none;
     Mode mode = Mode::enforce;
     bool is_stripped = false;
-    Digest digest{};
     std::array<std::uint8_t, max_extension>
         extension{};  // a copy, where stripping moves bytes over it
   };
@@ -83,6 +82,7 @@ class InboundWorker {
   std::vector<WorkerPeer> peers_;
   std::vector<Queue::Held> received_;
   std::vector<Arrival> arrivals_;
+  std::vector<Verifier::Candidate*> to_verify_;
   bool is_closed_ = false;
   std::shared_ptr<WorkerCounters> counters_;
 };

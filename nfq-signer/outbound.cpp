@@ -2,6 +2,7 @@
 #include "nfq-signer/outbound.h"
 
 #include <algorithm>
+#include <array>
 
 namespace cs {
 
@@ -34,14 +35,23 @@ std::size_t OutboundBatch::extension_size(const Layout& at, std::size_t index,
   return cs::extension_size(at, fields_of(index, original));
 }
 
-void OutboundBatch::write_extension(std::size_t index, const std::optional<Original>& original,
-                                    ByteSpan out) const noexcept {
-  const ExtensionParts parts = write_fields(fields_of(index, original), out);
-  tree_.copy_path(static_cast<std::uint32_t>(index), parts.path);
-  std::copy(signature_.begin(), signature_.end(), parts.signature.begin());
-  std::copy(id_.salt.begin(), id_.salt.end(), parts.salt.begin());
-  const Tag tag = key_->gate().tag(digests_[index], out);
-  std::copy(tag.begin(), tag.end(), parts.tag.begin());
+void OutboundBatch::write_extensions(std::size_t first,
+                                     std::span<const std::optional<Original>> originals,
+                                     std::span<const ByteSpan> out) const noexcept {
+  std::array<Gate::Job, at_once> jobs;
+  std::array<ByteSpan, at_once> tags;
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::size_t index = first + i;
+    const ExtensionParts parts = write_fields(fields_of(index, originals[i]), out[i]);
+    tree_.copy_path(static_cast<std::uint32_t>(index), parts.path);
+    std::copy(signature_.begin(), signature_.end(), parts.signature.begin());
+    std::copy(id_.salt.begin(), id_.salt.end(), parts.salt.begin());
+    jobs[i] = {&key_->gate(), &digests_[index], out[i]};
+    tags[i] = parts.tag;
+  }
+  Gate::make_tags(std::span(jobs).first(out.size()));
+  for (std::size_t i = 0; i < out.size(); ++i)
+    std::copy(jobs[i].tag.begin(), jobs[i].tag.end(), tags[i].begin());
 }
 
 }  // namespace cs

@@ -61,7 +61,13 @@ class OutboundBatch {
       const std::optional<Original>& original = {}) const noexcept;
   // `out` has extension_size() bytes. Only after set_signature().
   void write_extension(std::size_t index, const std::optional<Original>& original,
-                       ByteSpan out) const noexcept;
+                       ByteSpan out) const noexcept {
+    write_extensions(index, {&original, 1}, {&out, 1});
+  }
+  // Of so many packets from `first` on; several cost less than one after the other.
+  static constexpr std::size_t at_once = 8;
+  void write_extensions(std::size_t first, std::span<const std::optional<Original>> originals,
+                        std::span<const ByteSpan> out) const noexcept;
 
  private:
   [[nodiscard]] ExtensionFields fields_of(std::size_t index,

@@ -265,29 +265,39 @@ Result<void> OutboundWorker::land() {
 }
 
 Result<void> OutboundWorker::give_back(Flight& flight) {
-  for (std::size_t i = 0; i < flight.packets.size(); ++i) {
-    if (flight.state == Flight::State::failed) {
-      CS_CHECK(drop(flight.packets[i].held, counters_->signer_failed));
-      continue;
-    }
-    CS_CHECK(give_back_signed(flight, i));
-    queue_.release(flight.packets[i].held);
+  const std::size_t count = flight.packets.size();
+  if (flight.state == Flight::State::failed) {
+    for (const Waiting& waiting : flight.packets)
+      CS_CHECK(drop(waiting.held, counters_->signer_failed));
+  } else {
+    for (std::size_t i = 0; i < count; i += OutboundBatch::at_once)
+      CS_CHECK(give_back_signed(flight, i, std::min(count - i, OutboundBatch::at_once)));
+    counters_->signed_out.add(count);
   }
-  if (flight.state == Flight::State::has_signature)
-    counters_->signed_out.add(flight.packets.size());
   flight.packets.clear();
   return {};
 }
 
-Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t index) {
-  const auto& [held, at] = flight.packets[index];
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): write_extension() fills what is used
-  std::array<std::uint8_t, max_extension> memory;
-  const ByteSpan extension = ByteSpan(memory).first(flight.batch.extension_size(at, index));
-  flight.batch.write_extension(index, {}, extension);
-  CS_TRY(const ByteSpan out, queue_.accept_as(held.packet.id, options_.mark.of(held.packet),
-                                              held.packet.payload.size() + extension.size()));
-  insert_extension(at, held.packet.payload, extension, out);
+Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t first,
+                                              std::size_t count) {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): write_extensions() fills what is used
+  std::array<std::array<std::uint8_t, max_extension>, OutboundBatch::at_once> memory;
+  std::array<ByteSpan, OutboundBatch::at_once> extensions;
+  const std::array<std::optional<Original>, OutboundBatch::at_once> originals{};
+  for (std::size_t i = 0; i < count; ++i) {
+    extensions[i] = ByteSpan(memory[i]).first(
+        flight.batch.extension_size(flight.packets[first + i].at, first + i));
+  }
+  flight.batch.write_extensions(first, std::span(originals).first(count),
+                                std::span(extensions).first(count));
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& [held, at] = flight.packets[first + i];
+    const ByteView packet = held.packet.payload;
+    CS_TRY(const ByteSpan out, queue_.accept_as(held.packet.id, options_.mark.of(held.packet),
+                                                packet.size() + extensions[i].size()));
+    insert_extension(at, packet, extensions[i], out);
+    queue_.release(held);
+  }
   return {};
 }
 

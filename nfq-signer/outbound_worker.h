@@ -99,7 +99,7 @@ class OutboundWorker {
   Result<void> land();
   Result<void> give_back(Flight& flight);
   Result<void> drop(const Queue::Held& held, Counter& counter);
-  Result<void> give_back_signed(const Flight& flight, std::size_t index);
+  Result<void> give_back_signed(const Flight& flight, std::size_t first, std::size_t count);
 
   Queue queue_;
   const Clock* clock_;

@@ -5,6 +5,7 @@
 
 #include "nfq-signer/signature.h"
 
+#include <gmp.h>
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -209,16 +210,53 @@ std::vector<std::uint8_t> SigningKey::public_key() const {
 
 // Verifying. ECDSA as FIPS 186-5 has it: R = u1 G + u2 Q, each with a table of its own.
 
+namespace {
+
+// A number that is public. Dividing by one takes a tenth of the time it takes OpenSSL.
+class Number {
+ public:
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): this initialises it
+  Number() noexcept { mpz_init2(value_, std::size_t{2} * 8 * scalar_size); }
+  explicit Number(const BIGNUM* of) noexcept : Number() {
+    std::array<std::uint8_t, scalar_size> bytes{};
+    if (BN_bn2binpad(of, bytes.data(), scalar_size) < 0) panic("a number larger than P-256's");
+    set(bytes);
+  }
+  Number(const Number&) = delete;
+  Number& operator=(const Number&) = delete;
+  Number(Number&&) = delete;
+  Number& operator=(Number&&) = delete;
+  ~Number() { mpz_clear(value_); }
+
+  void set(ByteView bytes) noexcept { mpz_import(value_, bytes.size(), 1, 1, 1, 0, bytes.data()); }
+  // At most scalar_size bytes. False: out of memory.
+  [[nodiscard]] bool copy_to(BIGNUM* out) const noexcept {
+    std::array<std::uint8_t, scalar_size> bytes{};
+    std::size_t size = 0;
+    mpz_export(bytes.data(), &size, 1, 1, 1, 0, value_);
+    return BN_bin2bn(bytes.data(), static_cast<int>(size), out) != nullptr;
+  }
+  [[nodiscard]] mpz_ptr get() noexcept { return value_; }
+  [[nodiscard]] mpz_srcptr get() const noexcept { return value_; }
+
+ private:
+  mpz_t value_;
+};
+
+}  // namespace
+
 struct VerifyingKey::State {
   std::array<std::uint8_t, crypto_sign_PUBLICKEYBYTES> ed25519{};
   Group with_key;  // P-256 with the peer's key for a generator, and its table; null: Ed25519
   BnContext context;
   Point by_base, by_key;
-  Bn r, s, e, x, z, u1, u2;
+  Bn r, e, x, z, u1, u2;
+  // n: the order; most_s: half of it.
+  Number n{p256_order()}, most_s{largest_s()}, number_r, number_s, number_e;
 
-  [[nodiscard]] bool read_scalars(ByteView signature) const noexcept;
+  [[nodiscard]] bool read_scalars(const Digest& digest, ByteView signature) noexcept;
   [[nodiscard]] bool is_x(const BIGNUM* candidate) const noexcept;
-  [[nodiscard]] bool verifies_p256(ByteView statement, ByteView signature) const noexcept;
+  [[nodiscard]] bool verifies_p256(ByteView statement, ByteView signature) noexcept;
 };
 
 VerifyingKey::VerifyingKey(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -253,10 +291,10 @@ Result<VerifyingKey> VerifyingKey::load(Suite suite, ByteView public_key) {
   state->with_key.reset(EC_GROUP_dup(p256()));
   state->context.reset(BN_CTX_new());
   for (Point* made : {&state->by_base, &state->by_key}) made->reset(EC_POINT_new(p256()));
-  for (Bn* made : {&state->r, &state->s, &state->e, &state->x, &state->z, &state->u1, &state->u2})
+  for (Bn* made : {&state->r, &state->e, &state->x, &state->z, &state->u1, &state->u2})
     made->reset(BN_new());
   if (!state->with_key || !state->context || !state->by_base || !state->by_key || !state->r ||
-      !state->s || !state->e || !state->x || !state->z || !state->u1 || !state->u2 ||
+      !state->e || !state->x || !state->z || !state->u1 || !state->u2 ||
       EC_GROUP_set_generator(state->with_key.get(), point.get(), p256_order(), BN_value_one()) !=
           1 ||
       EC_GROUP_precompute_mult(state->with_key.get(), state->context.get()) != 1) {
@@ -265,24 +303,28 @@ Result<VerifyingKey> VerifyingKey::load(Suite suite, ByteView public_key) {
   return VerifyingKey(std::move(state));
 }
 
-bool VerifyingKey::State::read_scalars(ByteView signature) const noexcept {
-  return BN_bin2bn(signature.data(), scalar_size, r.get()) != nullptr &&
-         BN_bin2bn(signature.data() + scalar_size, scalar_size, s.get()) != nullptr &&
-         BN_is_zero(r.get()) == 0 && BN_is_zero(s.get()) == 0 &&
-         BN_cmp(r.get(), p256_order()) < 0 && BN_cmp(s.get(), largest_s()) <= 0;
+// u1 = e / s and u2 = r / s modulo the order.
+bool VerifyingKey::State::read_scalars(const Digest& digest, ByteView signature) noexcept {
+  number_r.set(signature.first(scalar_size));
+  number_s.set(signature.last(scalar_size));
+  number_e.set(digest);
+  const bool in_range = mpz_sgn(number_r.get()) > 0 && mpz_cmp(number_r.get(), n.get()) < 0 &&
+                        mpz_sgn(number_s.get()) > 0 && mpz_cmp(number_s.get(), most_s.get()) <= 0;
+  // The order is a prime, so every s in range has an inverse.
+  if (!in_range || mpz_invert(number_s.get(), number_s.get(), n.get()) == 0) return false;
+  if (!number_r.copy_to(r.get())) return false;
+  for (Number* number : {&number_e, &number_r}) {
+    mpz_mul(number->get(), number->get(), number_s.get());
+    mpz_mod(number->get(), number->get(), n.get());
+  }
+  return number_e.copy_to(u1.get()) && number_r.copy_to(u2.get());
 }
 
-bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) const noexcept {
-  if (!read_scalars(signature)) return false;
-  const Digest digest = sha256(statement);
-  const BIGNUM* n = p256_order();
+bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) noexcept {
+  if (!read_scalars(sha256(statement), signature)) return false;
   BN_CTX* temporary = context.get();
   // From here on only memory can run out; then the answer is no.
   const bool computed =
-      BN_bin2bn(digest.data(), static_cast<int>(digest.size()), e.get()) != nullptr &&
-      BN_mod_inverse(s.get(), s.get(), n, temporary) != nullptr &&
-      BN_mod_mul(u1.get(), e.get(), s.get(), n, temporary) == 1 &&
-      BN_mod_mul(u2.get(), r.get(), s.get(), n, temporary) == 1 &&
       EC_POINT_mul(p256(), by_base.get(), u1.get(), nullptr, nullptr, temporary) == 1 &&
       EC_POINT_mul(with_key.get(), by_key.get(), u2.get(), nullptr, nullptr, temporary) == 1 &&
       EC_POINT_add(p256(), by_base.get(), by_base.get(), by_key.get(), temporary) == 1 &&
@@ -291,7 +333,8 @@ bool VerifyingKey::State::verifies_p256(ByteView statement, ByteView signature) 
                                                temporary) == 1 &&
       BN_mod_sqr(z.get(), z.get(), EC_GROUP_get0_field(p256()), temporary) == 1;
   if (!computed) ERR_clear_error();
-  return computed && (is_x(r.get()) || (BN_add(r.get(), r.get(), n) == 1 && is_x(r.get())));
+  return computed &&
+         (is_x(r.get()) || (BN_add(r.get(), r.get(), p256_order()) == 1 && is_x(r.get())));
 }
 
 // Whether the point's x, which is x / z² (z holds the square by now), is this. Without the

@@ -159,6 +159,68 @@ TEST_F(Wire, UpperPathNodesCountEvenWhenALowerOneIsProved) {
   EXPECT_EQ(reason(changed), Reason::bad_path);
 }
 
+std::vector<Reason> reasons_together(Verifier& verifier, const std::vector<Packet>& packets) {
+  std::vector<Packet> stripped = packets;
+  std::vector<Verifier::Candidate> candidates(packets.size());
+  std::vector<Verifier::Candidate*> admitted;
+  std::vector<Reason> out(packets.size());
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    const Layout at = layout_of(packets[i]);
+    out[i] = verifier.admit(at, packets[i], {WallTime{}, BootTime{}}, candidates[i]);
+    if (out[i] != Reason::none) continue;
+    const ByteSpan bare = remove_extension(at, stripped[i], candidates[i].extension.all.size(), {});
+    candidates[i].digest = digest_of(Packet(bare.begin(), bare.end()));
+    admitted.push_back(&candidates[i]);
+  }
+  verifier.verify(admitted);
+  for (std::size_t i = 0; i < packets.size(); ++i) {
+    if (out[i] == Reason::none) out[i] = candidates[i].reason;
+  }
+  return out;
+}
+
+TEST_F(Wire, APacketThatTakesAnothersPlaceIsRefused) {
+  const std::vector<Packet> wire = signed_packets(8);
+  Packet other = wire[3];
+  other[layout_of(other).payload + 9] ^= 1;
+  other = as_peer(other, [](ByteSpan) {});
+  const std::vector<Reason> reasons = reasons_together(verifier_, {wire[3], other, wire[4]});
+  EXPECT_EQ(reasons, (std::vector{Reason::none, Reason::bad_path, Reason::none}));
+  EXPECT_EQ(reasons_together(verifier_, {other, wire[3]}),
+            (std::vector{Reason::bad_path, Reason::none}));
+}
+
+// Packets of several batches, some of them twice, some changed as only the peer could, in any
+// order.
+TEST_F(Wire, TogetherPacketsAreToldWhatTheyAreToldAlone) {
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Packet> all;
+    for (const std::size_t count : {1U, 2U, 7U, 64U, 70U}) {
+      const std::vector<Packet> batch = signed_packets(count);
+      for (const Packet& packet : batch) {
+        const auto kind = random_() % 40;
+        const auto place = random_();
+        if (kind == 0) continue;
+        if (kind == 1) all.push_back(packet);
+        all.push_back(kind != 2 || round < 10 ? packet : as_peer(packet, [&](ByteSpan e) {
+          e[place % (e.size() - 4)] ^= 1;
+        }));
+      }
+    }
+    if (round % 2 != 0) std::shuffle(all.begin(), all.end(), random_);
+    Verifier fresh{Verifier::Options{}};
+    get(fresh.add_key(ends_.inbound()));
+    const std::vector<Reason> together = reasons_together(fresh, all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(together[i] == Reason::none, reason(all[i]) == Reason::none)
+          << i << ": " << to_string(together[i]);
+    }
+    if (round < 10) {
+      EXPECT_LE(fresh.signatures_checked(), 5U);
+    }
+  }
+}
+
 TEST_F(Wire, EachNamedReason) {
   const Packet packet = signed_packets(3)[1];
   const auto set = [&](std::size_t from_end, std::uint8_t value) {

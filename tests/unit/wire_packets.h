@@ -218,8 +218,9 @@ inline Received receive(Verifier& verifier, Packet packet,
   const ByteSpan stripped = remove_extension(at, packet, candidate.extension.all.size(),
                                              candidate.extension.fields.original);
   out.stripped.assign(stripped.begin(), stripped.end());
-  if (out.reason == Reason::none)
-    out.reason = verifier.verify(candidate, digest_of(out.stripped, ports));
+  if (out.reason != Reason::none) return out;
+  candidate.digest = digest_of(out.stripped, ports);
+  out.reason = verifier.verify(candidate);
   return out;
 }
 

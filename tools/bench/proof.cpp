@@ -64,10 +64,9 @@ Reason verify(Verifier& verifier, PacketHasher& hasher, const Now& now,
   const ByteSpan rest = remove_extension(at, packet, size, candidate.extension.fields.original);
   packet = {rest.begin(), rest.end()};  // in AH it begins later in the same memory
   if (at.protocol == Protocol::ah) at.ah_header -= size;
-  Digest digest{};
-  hasher.add(at, packet, digest);
+  hasher.add(at, packet, candidate.digest);
   hasher.run();
-  return verifier.verify(candidate, digest);
+  return verifier.verify(candidate);
 }
 
 }  // namespace

@@ -73,10 +73,9 @@ class Checker {
     const ExtensionFields& fields = candidate.extension.fields;
     const ByteSpan stripped =
         remove_extension(at, copy_, candidate.extension.all.size(), fields.original);
-    Digest digest{};
-    hasher_.add(at, stripped, digest);
+    hasher_.add(at, stripped, candidate.digest);
     hasher_.run();
-    verdict.reason = verifier_.verify(candidate, digest);
+    verdict.reason = verifier_.verify(candidate);
     report_.packet(verdict);
     return verdict.reason == Reason::none ? write_stripped(frame, found, stripped) : Result<void>();
   }
