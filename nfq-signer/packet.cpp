@@ -61,10 +61,11 @@ class Checksum {
   std::uint64_t sum_;
 };
 
-// What stands behind the IP header: a protocol number and where it begins.
+// What stands behind the IP headers: its protocol number, where it begins, and which byte says so.
 struct Upper {
   std::uint8_t protocol = 0;
   std::size_t at = 0;
+  std::size_t protocol_at = 0;
 };
 
 Reason find_upper_v4(ByteView packet, Upper& out) noexcept {
@@ -74,7 +75,7 @@ Reason find_upper_v4(ByteView packet, Upper& out) noexcept {
     return Reason::malformed;
   }
   if ((get16(packet, 6) & 0x3fffU) != 0) return Reason::fragment;  // more fragments, or an offset
-  out = {packet[9], header};
+  out = {packet[9], header, 9};
   return Reason::none;
 }
 
@@ -82,7 +83,7 @@ Reason find_upper_v6(ByteView packet, Upper& out) noexcept {
   if (packet.size() < v6_header || get16(packet, 4) != packet.size() - v6_header) {
     return Reason::malformed;
   }
-  out = {packet[6], v6_header};
+  out = {packet[6], v6_header, 6};
   for (int passed = 0;; ++passed) {
     const ByteView rest = packet.subspan(out.at);
     std::size_t size = 8;
@@ -101,8 +102,16 @@ Reason find_upper_v6(ByteView packet, Upper& out) noexcept {
         return Reason::none;
     }
     if (passed == max_extension_headers || rest.size() < size) return Reason::malformed;
-    out = {rest[0], out.at + size};
+    out = {rest[0], out.at + size, out.at};
   }
+}
+
+Reason find_upper(ByteView packet, bool& ipv6, Upper& out) noexcept {
+  if (packet.empty() || packet.size() > max_packet) return Reason::malformed;
+  const unsigned version = packet[0] >> 4U;
+  if (version != 4 && version != 6) return Reason::malformed;
+  ipv6 = version == 6;
+  return ipv6 ? find_upper_v6(packet, out) : find_upper_v4(packet, out);
 }
 
 Reason find_esp_in_udp(ByteView packet, std::size_t at, std::span<const std::uint16_t> ports,
@@ -130,16 +139,13 @@ Reason find_esp_in_udp(ByteView packet, std::size_t at, std::span<const std::uin
 
 Reason find_layout(ByteView packet, std::span<const std::uint16_t> udp_ports,
                    Layout& out) noexcept {
-  if (packet.empty() || packet.size() > max_packet) return Reason::malformed;
-  const unsigned version = packet[0] >> 4U;
-  if (version != 4 && version != 6) return Reason::malformed;
   out = {};
-  out.ipv6 = version == 6;
   Upper upper;
-  const Reason reason = out.ipv6 ? find_upper_v6(packet, upper) : find_upper_v4(packet, upper);
+  const Reason reason = find_upper(packet, out.ipv6, upper);
   if (reason != Reason::none) return reason;
 
   const ByteView rest = packet.subspan(upper.at);
+  out.protocol_at = upper.protocol_at;
   out.payload = upper.at;
   switch (upper.protocol) {
     case static_cast<std::uint8_t>(Protocol::esp):
@@ -252,6 +258,79 @@ ByteSpan remove_extension(const Layout& at, ByteSpan packet, std::size_t size,
     put16(shorter, 10, header.field());
   }
   return shorter;
+}
+
+namespace {
+
+constexpr std::uint8_t translator_version = 1;
+
+void set_protocol(const Layout& at, ByteSpan packet, std::uint8_t protocol) noexcept {
+  if (at.ipv6) {
+    packet[at.protocol_at] = protocol;
+    return;
+  }
+  Checksum header(get16(packet, 10));
+  const std::uint16_t before = get16(packet, 8);
+  packet[at.protocol_at] = protocol;
+  header.replace(before, get16(packet, 8));
+  put16(packet, 10, header.field());
+}
+
+// Of a datagram over IPv6 whose checksum field is zero.
+std::uint16_t udp_checksum(ByteView packet, std::size_t udp) noexcept {
+  const ByteView datagram = packet.subspan(udp);
+  const std::size_t even = datagram.size() & ~std::size_t{1};
+  Checksum sum(0xffff);
+  sum.add(Checksum::sum_of(packet.subspan(8, 32)));  // addresses
+  sum.add(static_cast<std::uint16_t>(datagram.size()));
+  sum.add(udp_protocol);
+  sum.add(Checksum::sum_of(datagram.first(even)));
+  if (even != datagram.size()) sum.add(static_cast<std::uint16_t>(datagram.back() << 8U));
+  return sum.field() == 0 ? 0xffff : sum.field();
+}
+
+}  // namespace
+
+void translate(const Layout& at, std::uint16_t port, ByteSpan room) noexcept {
+  const ByteSpan headers = room.subspan(translation_size).first(at.payload);
+  std::copy(headers.begin(), headers.end(), room.begin());
+  set_protocol(at, room, udp_protocol);
+  correct_headers(at, room, room.size() - translation_size, {});
+  const ByteSpan datagram = room.subspan(at.payload);
+  put16(datagram, 0, port);
+  put16(datagram, 2, port);
+  put16(datagram, 4, static_cast<std::uint16_t>(datagram.size()));
+  put16(datagram, 6, 0);
+  datagram[8] = translator_version;
+  datagram[9] = static_cast<std::uint8_t>(at.protocol);
+  put16(datagram, 10, 0);
+  if (at.ipv6) put16(datagram, 6, udp_checksum(room, at.payload));
+}
+
+Reason translate_back(std::uint16_t port, ByteSpan& packet) noexcept {
+  Layout at;
+  Upper upper;
+  if (find_upper(packet, at.ipv6, upper) != Reason::none || upper.protocol != udp_protocol)
+    return Reason::none;
+  const ByteView datagram = packet.subspan(upper.at);
+  if (datagram.size() < udp_header || get16(datagram, 2) != port) return Reason::none;
+  if (get16(datagram, 4) != datagram.size()) return Reason::malformed;
+  if (datagram.size() < translation_size || datagram[8] != translator_version ||
+      get16(datagram, 10) != 0)
+    return Reason::untranslatable;
+  const std::uint8_t protocol = datagram[9];
+  if (protocol != static_cast<std::uint8_t>(Protocol::esp) &&
+      protocol != static_cast<std::uint8_t>(Protocol::ah))
+    return Reason::untranslatable;
+  const auto end_of_headers = packet.begin() + static_cast<std::ptrdiff_t>(upper.at);
+  std::copy_backward(packet.begin(), end_of_headers,
+                     end_of_headers + static_cast<std::ptrdiff_t>(translation_size));
+  const std::size_t before = packet.size();
+  packet = packet.subspan(translation_size);
+  at.protocol_at = upper.protocol_at;
+  set_protocol(at, packet, protocol);
+  correct_headers(at, packet, before, {});
+  return Reason::none;
 }
 
 }  // namespace cs

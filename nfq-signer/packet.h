@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Where ESP or AH is in an IP packet, and putting an extension in and taking it out again.
-// docs/WIRE.md, sections 1 and 5. Plain functions over bytes; nothing here allocates.
+// Where ESP or AH is in an IP packet, putting an extension in and taking it out again, and both for
+// the UDP of the translator. docs/WIRE.md, sections 1, 5 and 11. Plain functions over bytes;
+// nothing here allocates.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +25,10 @@ enum class Protocol : std::uint8_t { esp = 50, ah = 51 };
 struct Layout {
   bool ipv6 = false;
   Protocol protocol = Protocol::esp;
-  std::size_t udp = 0;        // offset of the UDP header around ESP; 0: none
-  std::size_t payload = 0;    // offset of the SPI, or of the AH header; at least 20
-  std::size_t ah_header = 0;  // bytes of the AH header as it stands; 0 for ESP
+  std::size_t protocol_at = 0;  // offset of the byte that says what follows the IP headers
+  std::size_t udp = 0;          // offset of the UDP header around ESP; 0: none
+  std::size_t payload = 0;      // offset of the SPI, or of the AH header; at least 20
+  std::size_t ah_header = 0;    // bytes of the AH header as it stands; 0 for ESP
 
   // Where the extension ends, and the insertion happens when there is none yet.
   [[nodiscard]] std::size_t end_of_icv(std::size_t packet_size) const noexcept {
@@ -69,5 +71,17 @@ void clear_dont_fragment(ByteSpan packet, std::uint16_t identification) noexcept
 // end_of_icv().
 [[nodiscard]] ByteSpan remove_extension(const Layout& at, ByteSpan packet, std::size_t size,
                                         const std::optional<Original>& original) noexcept;
+
+// What the translator puts between the IP headers and ESP or AH: a UDP header and its own.
+inline constexpr std::size_t translation_size = 8 + 4;
+
+// `room` ends with a packet of this layout, which is not in UDP, behind translation_size bytes of
+// anything. Makes all of it that packet inside UDP, from `port` to `port`.
+void translate(const Layout& at, std::uint16_t port, ByteSpan room) noexcept;
+
+// The reverse, within the packet's own memory: `packet` becomes the part of it that was translated.
+// What is no UDP to `port` stays as it is, for find_layout() to judge. malformed or untranslatable:
+// nothing has changed.
+[[nodiscard]] Reason translate_back(std::uint16_t port, ByteSpan& packet) noexcept;
 
 }  // namespace cs

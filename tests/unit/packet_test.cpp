@@ -203,5 +203,88 @@ TEST(Splice, ClearedDontFragmentComesBack) {
   }
 }
 
+constexpr std::uint16_t port = 4510;
+
+Reason translated_reason(Packet packet) {
+  ByteSpan rest = packet;
+  const Reason reason = translate_back(port, rest);
+  EXPECT_TRUE(reason == Reason::none || rest.size() == packet.size());
+  return reason == Reason::none ? layout_reason(rest) : reason;
+}
+
+// Any packet that is not in UDP, of any length.
+TEST(Translator, ThereAndBackIsIdentity) {
+  std::mt19937 random(10);
+  for (const Shape shape : all_shapes) {
+    for (std::size_t body = 0; body < 200; ++body) {
+      const Packet packet = make_packet(shape, body, random);
+      const Layout at = layout_of(packet);
+      if (at.udp != 0) continue;
+      Packet wire = translated(packet, port);
+      ASSERT_EQ(wire.size(), packet.size() + translation_size);
+      Layout wire_at;  // as if it were ESP in UDP: any datagram is looked into
+      ASSERT_EQ(find_layout(wire, {}, wire_at), Reason::none);
+      EXPECT_EQ(wire_at.udp, at.payload);
+      EXPECT_TRUE(is_checksum_right(wire, wire_at));
+      const std::size_t checksum = wire[wire_at.udp + 6] * 256U + wire[wire_at.udp + 7];
+      EXPECT_EQ(checksum != 0, at.ipv6);
+      ByteSpan back = wire;
+      EXPECT_EQ(translate_back(port, back), Reason::none);
+      ASSERT_EQ(Packet(back.begin(), back.end()), packet) << static_cast<int>(shape) << " " << body;
+    }
+  }
+}
+
+TEST(Translator, LeavesAloneWhatIsNotForItsPort) {
+  std::mt19937 random(11);
+  for (const Shape shape : all_shapes) {
+    const Packet packet = make_packet(shape, 64, random);
+    Packet wire = layout_of(packet).udp != 0 ? packet : translated(packet, port + 1);
+    const Packet before = wire;
+    ByteSpan rest = wire;
+    EXPECT_EQ(translate_back(port, rest), Reason::none);
+    EXPECT_EQ(Packet(rest.begin(), rest.end()), before);
+  }
+}
+
+TEST(Translator, RefusesEveryTruncation) {
+  std::mt19937 random(12);
+  for (const Shape shape : {Shape::esp4_options, Shape::esp6_extended, Shape::ah4, Shape::ah6}) {
+    const Packet plain = make_packet(shape, 16, random);
+    const Packet wire = translated(plain, port);
+    const Layout at = layout_of(plain);
+    const bool v6 = is_v6(shape);
+    for (std::size_t size = at.payload; size < wire.size(); ++size) {
+      Packet cut(wire.begin(), wire.begin() + static_cast<std::ptrdiff_t>(size));
+      put16(cut, v6 ? 4 : 2, v6 ? size - 40 : size);
+      EXPECT_EQ(translated_reason(cut), Reason::malformed) << size;  // UDP tells another length
+      const std::size_t datagram = size - at.payload;
+      if (datagram < 8) continue;
+      put16(cut, at.payload + 4, datagram);
+      const std::size_t needed = at.protocol == Protocol::ah ? at.ah_header : 8;
+      EXPECT_EQ(translated_reason(cut), datagram < translation_size ? Reason::untranslatable
+                                        : datagram < translation_size + needed ? Reason::malformed
+                                                                               : Reason::none)
+          << size;
+    }
+  }
+}
+
+TEST(Translator, RefusesEveryOtherHeader) {
+  std::mt19937 random(13);
+  for (const Shape shape : {Shape::esp4, Shape::ah6}) {
+    const Packet plain = make_packet(shape, 60, random);
+    const Packet wire = translated(plain, port);
+    const std::size_t ours = layout_of(plain).payload + 8;
+    for (std::size_t bit = 0; bit < 32; ++bit) {
+      Packet changed = wire;
+      changed[ours + bit / 8] ^= static_cast<std::uint8_t>(1U << (bit % 8));
+      const bool is_other_protocol = changed[ours + 1] == (shape == Shape::ah6 ? 50 : 51);
+      if (is_other_protocol) continue;  // for the signature to tell: it knows which it was
+      EXPECT_EQ(translated_reason(changed), Reason::untranslatable) << bit;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cs::test

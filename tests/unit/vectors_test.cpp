@@ -40,12 +40,23 @@ LaneRange lanes_of(const Json& record) {
   return {lanes.front(), lanes.back()};
 }
 
+std::uint16_t translator_of(const Json& test) {
+  return test.value("translator", std::uint16_t{0});
+}
+
 Gate gate_of(const Json& record) {
   return Gate(get(SecretBytes::copy_of(bytes(record.at("gate_secret")))));
 }
 
 WallTime seconds(const Json& time) {
   return from_time_t(time.get<std::time_t>());
+}
+
+void take_out(Packet& packet, std::uint16_t translator) {
+  if (translator == 0) return;
+  ByteSpan rest = packet;
+  ASSERT_EQ(translate_back(translator, rest), Reason::none);
+  packet = Packet(rest.begin(), rest.end());
 }
 
 class Vectors : public ::testing::Test {
@@ -76,7 +87,8 @@ TEST_F(Vectors, EachPacketHasItsVerdictAndComesBackAsItWas) {
     const Now now{seconds(test.at("now")), BootTime{}};
     for (std::size_t i = 0; i < test.at("packets").size(); ++i) {
       ++packets;
-      const Received got = receive(verifier, bytes(test.at("packets")[i]), now, {});
+      const Received got =
+          receive(verifier, bytes(test.at("packets")[i]), now, {}, translator_of(test));
       EXPECT_EQ(to_string(got.reason), test.at("expect")[i].get<std::string>()) << "packet " << i;
       if (test.at("stripped")[i].is_null()) continue;
       EXPECT_EQ(got.stripped, bytes(test.at("stripped")[i])) << "packet " << i;
@@ -112,7 +124,9 @@ TEST_F(Vectors, WeSignAsTheOtherDoes) {
                                     ? std::nullopt
                                     : std::optional(identification.get<std::uint16_t>()));
     }
-    const std::vector<Packet> wire = cs::test::sign(key, signing, plain, identifications, {});
+    const std::uint16_t translator = translator_of(test);
+    const std::vector<Packet> wire =
+        cs::test::sign(key, signing, plain, identifications, {}, translator);
     Verifier verifier(Verifier::Options{});
     get(verifier.add_key({scope,
                           get(VerifyingKey::load(scope.suite, bytes(from.at("public_key")))),
@@ -121,12 +135,13 @@ TEST_F(Vectors, WeSignAsTheOtherDoes) {
                           {WallTime::max(), BootTime::max()}}));
     for (std::size_t i = 0; i < test.at("packets").size(); ++i) {
       const std::size_t leaf = sign.at("leaf")[i];
-      const Packet theirs = bytes(test.at("packets")[i]);
-      const Packet& ours = wire.at(leaf);
+      Packet theirs = bytes(test.at("packets")[i]);
+      Packet ours = wire.at(leaf);
       ASSERT_EQ(ours.size(), theirs.size());
-      const Received got = receive(verifier, ours, {WallTime{}, BootTime{}}, {});
+      const Received got = receive(verifier, ours, {WallTime{}, BootTime{}}, {}, translator);
       EXPECT_EQ(got.reason, Reason::none);
       EXPECT_EQ(got.stripped, plain.at(leaf));
+      for (Packet* packet : {&ours, &theirs}) take_out(*packet, translator);
       Layout at;
       ASSERT_EQ(find_layout(theirs, {}, at), Reason::none);
       Extension mine;

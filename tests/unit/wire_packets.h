@@ -168,11 +168,21 @@ inline Digest digest_of(Packet packet, Ports ports = nat_t_ports) {
   return digest;
 }
 
+// As it is if it is in UDP already.
+inline Packet translated(const Packet& packet, std::uint16_t port, Ports ports = nat_t_ports) {
+  const Layout at = layout_of(packet, ports);
+  if (at.udp != 0) return packet;
+  Packet out(translation_size);
+  out.insert(out.end(), packet.begin(), packet.end());
+  translate(at, port, out);
+  return out;
+}
+
 // Signs them as one batch. Where there is an identification, DF is cleared and it is written.
 inline std::vector<Packet> sign(
     OutboundKey& key, const SigningKey& signing, const std::vector<Packet>& packets,
     const std::vector<std::optional<std::uint16_t>>& identifications = {},
-    Ports ports = nat_t_ports) {
+    Ports ports = nat_t_ports, std::uint16_t translator_port = 0) {
   std::vector<Digest> digests;
   digests.reserve(packets.size());
   for (const Packet& packet : packets) digests.push_back(digest_of(packet, ports));
@@ -193,7 +203,7 @@ inline std::vector<Packet> sign(
     batch.write_extension(i, original, extension);
     Packet grown(packet.size() + extension.size());
     insert_extension(at, packet, extension, grown);
-    out.push_back(grown);
+    out.push_back(translator_port == 0 ? grown : translated(grown, translator_port, ports));
   }
   return out;
 }
@@ -203,11 +213,15 @@ struct Received {
   Packet stripped;  // if there was an extension at all
 };
 
-inline Received receive(Verifier& verifier, Packet packet,
-                        const Now& now = {WallTime{}, BootTime{}}, Ports ports = nat_t_ports) {
+inline Received receive(Verifier& verifier, Packet arrived,
+                        const Now& now = {WallTime{}, BootTime{}}, Ports ports = nat_t_ports,
+                        std::uint16_t translator_port = 0) {
   Received out;
   Layout at;
-  out.reason = find_layout(packet, ports, at);
+  ByteSpan taken_out = arrived;
+  if (translator_port != 0) out.reason = translate_back(translator_port, taken_out);
+  Packet packet(taken_out.begin(), taken_out.end());
+  if (out.reason == Reason::none) out.reason = find_layout(packet, ports, at);
   if (out.reason != Reason::none) return out;
   Verifier::Candidate candidate;
   out.reason = verifier.admit(at, packet, now, candidate);

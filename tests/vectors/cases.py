@@ -7,30 +7,33 @@ from dataclasses import replace
 import negative_packets
 import shapes
 from primitives import ORDER
-from reference import Extension, digest, extend, gate_tag, parse, path_of, prefix, sign, sign_batch, statement, tree
+from reference import Extension, digest, extend, gate_tag, parse, path_of, prefix, sign, sign_batch, statement, translate, tree
 
 SALT = bytes(range(0x30, 0x40))
 BATCH_SIZES = (1, 2, 3, 4, 5, 7, 8, 64, 65, 256)
+PORT = 4510  # of the translator
 NAMES = ("p256-16", "p256-32", "ed25519-16", "ed25519-32")
 
 
-def case(name, records, steps, now=1000, window=64):
+def case(name, records, steps, now=1000, window=64, translator=None):
     """steps: (packet, reason) or, for one that is accepted, (packet, "none", what comes out)"""
-    return {"name": name, "records": list(records), "now": now, "window": window, "packets": [s[0].hex() for s in steps],
+    return {"name": name, "records": list(records), "now": now, "window": window,
+            **({"translator": translator} if translator else {}), "packets": [s[0].hex() for s in steps],
             "expect": [s[1] for s in steps], "stripped": [s[2].hex() if s[1] == "none" else None for s in steps]}
 
 
-def signed(name, record, lane, batch, salt, plain, made, leaves=None, identifications=None):
+def signed(name, record, lane, batch, salt, plain, made, leaves=None, identifications=None, translator=None):
     """A signed batch, of which the packets of some leaves arrive."""
     leaves = list(range(len(plain))) if leaves is None else leaves
-    return case(name, [record], [(made.packets[i], "none", plain[i]) for i in leaves]) | {"sign": {
+    packets = [translate(p, translator) if translator and not parse(p).udp else p for p in made.packets]
+    return case(name, [record], [(packets[i], "none", plain[i]) for i in leaves], translator=translator) | {"sign": {
         "record": record, "lane": lane, "batch": batch, "salt": salt.hex(), "original": [p.hex() for p in plain],
         "identification": identifications or [None] * len(plain), "leaf": leaves}}
 
 
-def batch_case(records, name, record, packets, leaves=None, identifications=None, lane=7, batch=1000):
+def batch_case(records, name, record, packets, leaves=None, identifications=None, lane=7, batch=1000, translator=None):
     made = sign_batch(records[record], lane, batch, SALT, packets, identifications)
-    return signed(name, record, lane, batch, SALT, packets, made, leaves, identifications)
+    return signed(name, record, lane, batch, SALT, packets, made, leaves, identifications, translator)
 
 
 def _zero_checksums(records):
@@ -100,13 +103,29 @@ def _on_the_way(records):
     yield case("header-checksum-was-ffff", ["p256-16"], [(made.packets[0], "none", plain[:10] + bytes(2) + plain[12:])])
 
 
+def _translated(records):
+    """Inside the translator's UDP, and beside it; and what routers and NAT change there."""
+    for number, name in enumerate(("ipv4-esp-options", "ipv4-esp-wrong-header-checksum", "ipv6-esp", "ipv6-esp-eight-headers",
+                                   "ipv4-udp-checksum", "ipv4-ah-options", "ipv6-ah-padding", "ipv6-ah-before-destination")):
+        yield batch_case(records, f"translated-{name}", NAMES[number % 4], [shapes.shapes(1)[name]], translator=PORT)
+    df = shapes.shapes(1)["ipv4-esp-df"]
+    yield batch_case(records, "translated-df-cleared", "p256-16", [df], identifications=[0xBEEF], translator=PORT)
+    plain = shapes.ipv4(shapes.ESP, shapes.esp(24))
+    made = sign_batch(records["p256-16"], 0, 5, SALT, [plain]).packets[0]
+    natted = shapes.ipv4(shapes.UDP, bytes.fromhex("ee48") + translate(made, PORT)[22:26] + bytes.fromhex("abcd") +
+                         translate(made, PORT)[28:], ttl=57, sender=bytes([203, 0, 113, 9]))
+    yield case("translated-nat-and-hops", ["p256-16"], [
+        (natted, "none", shapes.ipv4(shapes.ESP, shapes.esp(24), ttl=57, sender=bytes([203, 0, 113, 9]))),
+        (made, "none", plain)], translator=PORT)
+
+
 def positive(records):
     for number, name in enumerate(shapes.shapes(1)):
         yield batch_case(records, name, NAMES[number % 4], [shapes.shapes(i + 1)[name] for i in range(2)])
     yield batch_case(records, "esp-and-ah-in-one-batch", "p256-32", [shapes.shapes(1)["ipv4-esp"], shapes.shapes(2)["ipv6-ah"]])
     yield batch_case(records, "first-lane-and-batch", "ed25519-16", [shapes.shapes(1)["ipv6-esp"]], lane=0, batch=0)
     yield batch_case(records, "last-lane-and-batch", "last-lane", [shapes.shapes(1)["ipv6-esp"]], lane=65535, batch=2**64 - 1)
-    for family in (_zero_checksums, _df_cleared, _sizes, _largest, _on_the_way):
+    for family in (_zero_checksums, _df_cleared, _sizes, _largest, _on_the_way, _translated):
         yield from family(records)
 
 
@@ -135,6 +154,8 @@ def negative(records):
     plain = sign_batch(records["ed25519-16"], 7, 1000, SALT, esp_packets(1)).packets[0]
     for name, reason, packets in negative_packets.step_1(plain):
         yield case(name, ["ed25519-16"], [(packet, reason) for packet in packets])
+    for name, reason, packets in negative_packets.translated(plain, PORT):
+        yield case(name, ["ed25519-16"], [(packet, reason) for packet in packets], translator=PORT)
     for family in (_extensions, _records, _stale, _tags, _paths, _signatures, _unmoved, _first_reason):
         yield from family(records)
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worked examples of docs/WIRE.md section 10: the two first cases of vectors.json, value by value."""
+"""The worked examples of docs/WIRE.md sections 10 and 11: the two first cases of vectors.json, value by value."""
 
 import cases
 import shapes
-from reference import sign_batch
+from reference import sign_batch, translate
 
 ESP_SALT, AH_SALT = bytes(range(0x10, 0x20)), bytes(range(0x20, 0x30))
 FIELDS = ("path", "original", "padding", "signature", "salt", "batch", "key", "PCR tag", "lane", "index", "count", "gate tag",
@@ -48,6 +48,11 @@ def _record_rows(record):
     yield _row("public key", record.public_key)
     yield _row("PCR digest", record.pcr_digest)
     yield _row("gate secret", record.gate_secret)
+
+
+def translated(records):
+    """The block of section 11."""
+    return _row("on the wire", translate(esp_batch(records)[1].packets[1], cases.PORT))
 
 
 def text(records):

@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes vectors.json: what every implementation of docs/WIRE.md must accept, refuse and give back. The same bytes on every
-run. `--examples` prints the blocks of docs/WIRE.md section 10 instead.
+run. `--examples` prints the blocks of docs/WIRE.md sections 10 and 11 instead.
 
 The file is one object:
 
 records   name -> {key_id, session, direction, suite, private_key, public_key, pcr_digest, gate_secret, lanes: [number],
           end: seconds}. Bytes are hex, the rest numbers. private_key: the scalar (P-256) or the seed (Ed25519), 32 bytes;
           public_key: 04, x, y (P-256) or the 32 bytes (Ed25519).
-cases     each {name, records, now, window, packets, expect, stripped} and, if it shows signing, {sign}:
+cases     each {name, records, now, window, translator, packets, expect, stripped} and, if it shows signing, {sign}:
   records   names: what the verifier holds
   now       the time at the verifier, in seconds, on the clock of the records' `end`
   window    W
+  translator  the translator's port; absent: there is none
   packets   hex, in the order they arrive at one new verifier
   expect    for each the reason of section 7, or "none": accepted
   stripped  for each the packet that comes out, hex; null where it is refused
   sign      {record, lane, batch, salt, original: [hex], identification: [number or null], leaf: [number]}: `original` are
             the packets of a batch before signing; where `identification` has a number, DF was cleared and it was written.
             packets[i] is what a signer makes of original[leaf[i]], to the byte with Ed25519; with ECDSA but for signature
-            and gate tag, if its nonce is not of RFC 6979.
+            and gate tag, if its nonce is not of RFC 6979. With `translator`, what is not ESP in UDP was translated then.
 """
 
 import argparse
@@ -84,9 +85,9 @@ def as_json():
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--examples", action="store_true", help="print the blocks of docs/WIRE.md section 10")
+    arguments.add_argument("--examples", action="store_true", help="print the blocks of docs/WIRE.md sections 10 and 11")
     if arguments.parse_args().examples:
-        print(examples.text(all_records()))
+        print(examples.text(all_records()), examples.translated(all_records()), sep="\n\n")
     else:
         FILE.write_text(as_json())
 

@@ -2,7 +2,7 @@
 """Packets that steps 1 and 2 of docs/WIRE.md section 7 refuse."""
 
 import shapes
-from reference import extend, parse
+from reference import extend, parse, translate
 from shapes import AH, DESTINATION, ESP, HOP_BY_HOP, MF, NO_NEXT, ROUTING, TCP, UDP, ah, esp, filler, fragment, ipv4, ipv6, udp
 
 
@@ -48,6 +48,23 @@ def step_1(good):
                                            ipv6(TCP, filler(20), HOP_BY_HOP), ipv6(NO_NEXT, b""), ipv6(135, filler(8)), ipv4(1, b"")]
     yield "keepalive", "not_ipsec", [ipv4(UDP, udp(b"\xff")), ipv6(UDP, udp(b"\xff", shapes.V6))]
     yield "non-esp-marker", "not_ipsec", [ipv4(UDP, udp(bytes(4) + filler(28))), ipv6(UDP, udp(bytes(4))), ipv4(UDP, udp(bytes(8)))]
+
+
+def translated(good, port):
+    """(name, reason, packets), for a verifier with a translator's port"""
+    wrapped, end = translate(good, port), len(good) + 12
+    ours = udp(b"", ports=(port, port))[:4]
+    yield "translated-truncated", "untranslatable", [ipv4(UDP, udp(wrapped[28:28 + n], ports=(port, port))) for n in range(4)]
+    yield "translated-header", "untranslatable", [put(wrapped, 28 + at, bytes([value])) for at, value in (
+        (0, 0), (0, 2), (0, 0xFF), (1, 0), (1, 17), (1, 49), (1, 52), (1, 4), (2, 1), (3, 0x80))]
+    yield "translated-ike-and-keepalive", "untranslatable", [ipv4(UDP, ours + udp(p)[4:]) for p in (b"\xff", bytes(4) + filler(28))]
+    yield "translated-udp-length", "malformed", [put(wrapped, 24, n.to_bytes(2, "big")) for n in (0, 8, 12, end - 21, end - 19)]
+    yield "translated-udp-header-truncated", "malformed", [short(wrapped, n) for n in range(20, 28)]
+    yield "translated-esp-short", "malformed", [ipv4(UDP, udp(wrapped[28:32 + n], ports=(port, port))) for n in (0, 1, 7)]
+    yield "translated-fragment", "fragment", [put(wrapped, 6, MF.to_bytes(2, "big")), put(wrapped, 6, b"\0\1")]
+    yield "translated-unsigned", "no_extension", [translate(ipv4(ESP, esp(24)), port), translate(ipv6(AH, ah(20, filler(9), TCP)), port)]
+    yield "translated-esp-as-ah", "malformed", [put(wrapped, 29, bytes([AH]))]
+    yield "translated-one-bit", "bad_tag", [put(wrapped, at, bytes([wrapped[at] ^ 1])) for at in (32, 39, 45, end - 100, end - 10)]
 
 
 def step_2(forger, records):

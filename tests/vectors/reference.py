@@ -2,6 +2,7 @@
 """The wire format a second time, from docs/WIRE.md alone: short and slow, it shares no code with nfq-signer/.
 
     sign_batch(record, lane, batch, salt, packets) -> Batch      the signed packets, and every value on the way
+    translate(packet, port)                        -> bytes      the signed packet inside UDP
     Verifier(records).verify(packet, now)          -> bytes      the packet before it was signed, or Refused
 
 A packet is bytes from its IP header on. The packets of docs/WIRE.md section 7 that are refused raise Refused, whose
@@ -92,10 +93,14 @@ def _behind_ipv6(data):
     return at, following
 
 
+def _behind_ip(data):
+    need(20 <= len(data) <= MAX_PACKET and data[0] >> 4 in (4, 6), "malformed")
+    return _behind_ipv4(data) if data[0] >> 4 == 4 else _behind_ipv6(data)
+
+
 def parse(data):
     """What section 1 allows, or Refused."""
-    need(20 <= len(data) <= MAX_PACKET and data[0] >> 4 in (4, 6), "malformed")
-    at, protocol = _behind_ipv4(data) if data[0] >> 4 == 4 else _behind_ipv6(data)
+    at, protocol = _behind_ip(data)
     need(protocol in (ESP, AH, UDP), "not_ipsec")
     if protocol == AH:
         need(at + 12 <= len(data), "malformed")
@@ -346,18 +351,63 @@ def sign_batch(record, lane, batch, salt, packets, identifications=None):
     return Batch(signed, digests, p, levels, message, extensions)
 
 
+# Section 11.
+
+def _with_protocol(data, at, protocol):
+    """Of a packet whose IP headers are `at` bytes; the bytes behind may have become more or fewer."""
+    new = bytearray(data)
+    if data[0] >> 4 == 4:
+        new[9], new[2:4] = protocol, len(data).to_bytes(2, "big")
+        new[10:12] = _follow(u16(new, 10), _words(data[2:4] + data[8:10]), _words(bytes(new[2:4] + new[8:10]))).to_bytes(2, "big")
+        return bytes(new)
+    new[4:6] = (len(data) - 40).to_bytes(2, "big")
+    told_at, header, following = 6, 40, data[6]
+    while header < at:
+        size = 8 if following == FRAGMENT else (data[header + 1] + 1) * 8
+        told_at, following, header = header, data[header], header + size
+    new[told_at] = protocol
+    return bytes(new)
+
+
+def translate(data, port):
+    packet = parse(data)
+    if packet.udp or len(data) + 12 > MAX_PACKET:
+        raise ValueError("it is in UDP already, or there is no room")
+    length = len(packet.payload) + 12
+    head, ours = struct.pack(">HHH", port, port, length), bytes([1, packet.protocol, 0, 0])
+    checksum = 0
+    if packet.version == 6:
+        total = _words(data[8:40]) + length + UDP + _words(head) + _words(ours + packet.payload)
+        checksum = 65535 - total % 65535  # never 0: the residue is below 65535
+    new = data[:packet.start] + head + checksum.to_bytes(2, "big") + ours + packet.payload
+    return _with_protocol(new, packet.start, UDP)
+
+
+def translate_back(data, port):
+    """What was translated; what was not, as it is."""
+    at, protocol = _behind_ip(data)
+    if protocol != UDP or at + 8 > len(data) or u16(data, at + 2) != port:
+        return data
+    need(u16(data, at + 4) == len(data) - at, "malformed")
+    need(data[at + 8:at + 9] == b"\1" and data[at + 9:at + 10] in (b"\x32", b"\x33") and data[at + 10:at + 12] == bytes(2),
+         "untranslatable")
+    return _with_protocol(data[:at] + data[at + 12:], at, data[at + 9])
+
+
 # Section 7.
 
 class Verifier:
     """Holds the records of what comes in, and each lane's window of batches that verified."""
 
-    def __init__(self, records, window=64):
+    def __init__(self, records, window=64, translator=None):
+        """translator: the port, if there is one"""
         self._records = {(r.key_id, r.suite): r for r in records}
         self._window = window
+        self._translator = translator
         self._lanes = {}  # (key id, lane) -> {batch: (count, salt, signature, root)}
 
     def verify(self, data, now=0):
-        packet = parse(data)
+        packet = parse(translate_back(data, self._translator) if self._translator else data)
         need(packet.protocol == ESP or packet.version == 4 or (packet.limit - packet.start) % 8 == 0, "malformed")
         ext = parse_extension(packet)
         record = self._records.get((ext.key_id, ext.suite))

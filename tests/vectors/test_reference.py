@@ -63,7 +63,8 @@ class Vectors(unittest.TestCase):
 
     def test_verify(self):
         for case in VECTORS["cases"]:
-            verifier = Verifier([from_json(VECTORS["records"][name]) for name in case["records"]], case["window"])
+            verifier = Verifier([from_json(VECTORS["records"][name]) for name in case["records"]], case["window"],
+                                case.get("translator"))
             found = [outcome(verifier, bytes.fromhex(packet), case["now"]) for packet in case["packets"]]
             told = [(e, s and bytes.fromhex(s)) for e, s in zip(case["expect"], case["stripped"], strict=True)]
             self.assertEqual(found, told, case["name"])
@@ -74,7 +75,10 @@ class Vectors(unittest.TestCase):
                 made = reference.sign_batch(from_json(VECTORS["records"][sign["record"]]), sign["lane"], sign["batch"],
                                             bytes.fromhex(sign["salt"]), [bytes.fromhex(p) for p in sign["original"]],
                                             sign["identification"])
-                self.assertEqual([made.packets[i].hex() for i in sign["leaf"]], case["packets"], case["name"])
+                packets = [made.packets[i] for i in sign["leaf"]]
+                if port := case.get("translator"):
+                    packets = [p if reference.parse(p).udp else reference.translate(p, port) for p in packets]
+                self.assertEqual([p.hex() for p in packets], case["packets"], case["name"])
                 self.assertEqual([sign["original"][i] for i in sign["leaf"]], case["stripped"], case["name"])
 
     def test_every_reason_and_no_other(self):
@@ -93,6 +97,11 @@ class Document(unittest.TestCase):
         self.assertEqual([b.rstrip() for b in blocks], examples.text(RECORDS).split("\n\n"))
         prose = re.sub(r"(?:^    .*\n)+", "", section(10), flags=re.M)
         self.assertEqual(re.findall(r"\b[0-9a-f]{8,}\b", prose), [])
+
+
+    def test_the_translated_example(self):
+        blocks = re.findall(r"(?:^    .*\n)+", section(11) + "\n", re.M)
+        self.assertEqual(blocks[-1].rstrip(), examples.translated(RECORDS))
 
 
 class Changes(unittest.TestCase):
@@ -202,6 +211,18 @@ class Identity(unittest.TestCase):
                 self.assertEqual(made.packets[i][6:8] == b"\x40\0" and plain[i][0] >> 4 == 4,
                                  plain[i][0] >> 4 == 4 and plain[i][6:8] == b"\x40\0" and identifications[i] is None)
             left -= len(plain)
+
+    def test_translated_there_and_back(self):
+        source = random.Random(3)
+        for _ in range(200):
+            plain, port = random_packet(source), source.randrange(1, 65536)
+            if reference.parse(plain).udp:
+                continue
+            wire = reference.translate(plain, port)
+            self.assertEqual(len(wire), len(plain) + 12)
+            self.assertEqual(checksums_hold(wire), checksums_hold(plain), plain.hex())
+            self.assertEqual(reference.translate_back(wire, port), plain)
+            self.assertEqual(reference.translate_back(wire, port ^ 1), wire)
 
     def test_depth_is_the_length_of_the_path(self):
         for count in [*range(1, 70), 127, 128, 129, 1000]:
