@@ -46,12 +46,14 @@ cs::Result<cs::Suite> parse_suite(const std::string& name) {
       .with_hint("one of: p256-16, p256-32, ed25519-16, ed25519-32");
 }
 
-void add_ports(CLI::App& command, std::vector<std::uint16_t>& ports) {
+void add_ports(CLI::App& command, std::vector<std::uint16_t>& ports, std::uint16_t& translator,
+               const char* translator_help) {
   command
       .add_option("--udp-port", ports,
                   "Look for ESP in UDP datagrams from or to this port; may be repeated")
       ->check(CLI::Range(1, 65535))
       ->default_val(std::vector<std::uint16_t>{4500});
+  command.add_option("--translator-port", translator, translator_help)->check(CLI::Range(1, 65535));
 }
 
 // What the command line chose to do; none: show the help.
@@ -69,7 +71,8 @@ void add_sign(CLI::App& packet, Chosen& chosen, cs::packet::SignOptions& options
       ->check(CLI::Range(std::size_t{1}, cs::max_batch))
       ->capture_default_str();
   command.add_option("--lane", options.lane, "Lane to sign in (the first one of the key)");
-  add_ports(command, options.udp_ports);
+  add_ports(command, options.udp_ports, options.translator_port,
+            "Put what is signed inside UDP to this port, but for ESP in UDP (not)");
   command.footer(
       "Exit status: 0 all signed, 1 some could not be (they are written as they are),\n"
       "2 the command line or a file is wrong.");
@@ -93,7 +96,8 @@ void add_verify(CLI::App& packet, Chosen& chosen, cs::packet::VerifyOptions& opt
   command.add_flag("--json", options.json, "Report in JSON instead of text");
   add_parsed(command, "--at", options.at, cs::parse_rfc3339,
              "Verify as if it were this time, as 2026-02-01T13:00:00Z (now)");
-  add_ports(command, options.udp_ports);
+  add_ports(command, options.udp_ports, options.translator_port,
+            "Take signed packets out of UDP to this port (do not look there)");
   command.footer(
       "Exit status: 0 all verified, 1 some refused, 2 the command line or a file is\n"
       "wrong. The report tells the reason for each packet.");

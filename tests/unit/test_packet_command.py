@@ -230,6 +230,18 @@ class Whole(Tool):
         report, stripped = self.stripped((self.folder / "b").read_bytes(), "--udp-port", "4501")
         self.assertEqual((report["counts"]["verified"], stripped), (1, capture))
 
+    def test_in_the_translators_udp(self):
+        translator = ("--translator-port", "4510")
+        for link in (1, 101):
+            capture = pcap([LINKS[link](p) for p in (*IPSEC.values(), *OTHER.values())], link)
+            signed = self.signed(capture, *translator)
+            plain = [p for name, p in IPSEC.items() if not name.startswith("udp")]
+            self.assertEqual(len(signed), len(capture) + 112 * len(IPSEC) + 12 * len(plain))
+            self.assertEqual(self.verify(signed)["counts"]["verified"], 2)  # the others are just UDP
+            report, stripped = self.stripped(signed, *translator)
+            self.assertEqual((report["counts"]["verified"], stripped), (len(IPSEC), capture))
+            self.assertEqual({p["protocol"] for p in report["packets"]}, {"esp", "ah", "esp-in-udp"})
+
     def test_nothing_in_it(self):
         self.check(pcap([]), 0)
         self.stripped(self.signed(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))))
@@ -253,6 +265,14 @@ class Refused(Tool):
             changed = bytearray(first)
             changed[-from_end] ^= 0x80
             self.assertEqual(self.reasons(pcap([bytes(changed)], 101), expect=1), [reason], from_end)
+
+    def test_reasons_in_the_translators_udp(self):
+        wire = frames_of(self.signed(pcap([IPSEC["esp4"]], 101), "--translator-port", "4510"))[0]
+        for changed, reason in ((wire[:28] + b"\2" + wire[29:], "untranslatable"), (wire[:25] + b"\0" + wire[26:], "malformed"),
+                                (wire[:6] + b"\x20" + wire[7:], "fragment"), (wire[:40] + b"\xee" + wire[41:], "bad_tag")):
+            self.assertEqual(self.reasons(pcap([changed], 101), "--translator-port", "4510", expect=1), [reason])
+            self.assertEqual(self.reasons(pcap([changed], 101)), [])
+        self.assertEqual(self.reasons(pcap([wire], 101, cut=60), "--translator-port", "4510", expect=1), ["truncated"])
 
     def test_refused_packets_are_not_in_the_stripped_capture(self):
         capture = self.signed(pcap([IPSEC["esp4"], OTHER["tcp"], IPSEC["esp6"]], 101))

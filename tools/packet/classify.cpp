@@ -82,8 +82,8 @@ bool may_be_ipsec(ByteView packet, std::span<const std::uint16_t> udp_ports) {
 
 }  // namespace
 
-Classified classify(const capture::Frame& frame,
-                    std::span<const std::uint16_t> udp_ports) noexcept {
+Classified classify(const capture::Frame& frame, std::span<const std::uint16_t> udp_ports,
+                    std::uint16_t translator_port) noexcept {
   Classified out;
   const auto ip = capture::find_ip(frame);
   if (!ip) return out;
@@ -95,10 +95,28 @@ Classified classify(const capture::Frame& frame,
     if (out.reason == Reason::none) out.kind = Kind::ipsec;
     if (out.reason == Reason::none || out.reason == Reason::not_ipsec) return out;
   }
-  if (may_be_ipsec(packet, udp_ports)) {
+  const std::span translator(&translator_port, 1);
+  if (may_be_ipsec(packet, udp_ports) ||
+      (translator_port != 0 && may_be_ipsec(packet, translator))) {
     out.kind = ip->state == capture::IpState::cut ? Kind::cut : Kind::refused;
   }
   return out;
+}
+
+Reason translate_back(std::uint16_t translator_port, capture::Frame& frame,
+                      std::vector<std::uint8_t>& memory) {
+  const auto ip = capture::find_ip(frame);
+  if (translator_port == 0 || !ip || ip->state != capture::IpState::whole) return Reason::none;
+  memory.assign(frame.bytes.begin(), frame.bytes.end());
+  ByteSpan packet = ByteSpan(memory).subspan(ip->offset, ip->size);
+  const Reason reason = cs::translate_back(translator_port, packet);
+  const std::size_t less = ip->size - packet.size();
+  if (reason != Reason::none || less == 0) return reason;
+  const auto end_of_link = memory.begin() + static_cast<std::ptrdiff_t>(ip->offset);
+  std::copy_backward(memory.begin(), end_of_link, end_of_link + static_cast<std::ptrdiff_t>(less));
+  frame.bytes = ByteView(memory).subspan(less);
+  frame.original_size -= static_cast<std::uint32_t>(less);
+  return Reason::none;
 }
 
 }  // namespace cs::packet

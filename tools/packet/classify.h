@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "nfq-signer/packet.h"
 #include "nfq-signer/reason.h"
@@ -26,8 +27,14 @@ struct Classified {
 };
 
 // Fragments and broken packets count as passed only where the header that is there says that it is
-// something else.
+// something else. `translator_port`: where the translator's UDP goes to; 0: there is none.
 [[nodiscard]] Classified classify(const capture::Frame& frame,
-                                  std::span<const std::uint16_t> udp_ports) noexcept;
+                                  std::span<const std::uint16_t> udp_ports,
+                                  std::uint16_t translator_port = 0) noexcept;
+
+// Where the frame's packet is in the translator's UDP, `frame` becomes the one without, in
+// `memory`. Otherwise nothing changes; other than `none`: it is what nobody can translate back.
+[[nodiscard]] Reason translate_back(std::uint16_t translator_port, capture::Frame& frame,
+                                    std::vector<std::uint8_t>& memory);
 
 }  // namespace cs::packet

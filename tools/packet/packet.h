@@ -26,6 +26,7 @@ struct SignOptions {
   std::size_t batch = 1;
   std::optional<std::uint16_t> lane;  // else the key's first
   std::vector<std::uint16_t> udp_ports;
+  std::uint16_t translator_port = 0;  // 0: there is none
 };
 
 struct VerifyOptions {
@@ -35,6 +36,7 @@ struct VerifyOptions {
   bool json = false;
   std::optional<WallTime> at;  // else now
   std::vector<std::uint16_t> udp_ports;
+  std::uint16_t translator_port = 0;  // 0: there is none
 };
 
 struct MakeKeyOptions {

@@ -105,24 +105,28 @@ class Signer {
     const Layout& at = waiting.found.layout;
     const ByteSpan packet = waiting.packet();
     std::vector<std::uint8_t> extension(batch_.extension_size(at, index));
-    Verdict verdict{waiting.number, check_growth(at, packet.size(), extension.size()),
+    const bool is_translated = options_.translator_port != 0 && at.udp == 0;
+    const std::size_t translation = is_translated ? translation_size : 0;
+    Verdict verdict{waiting.number, check_growth(at, packet.size() + translation, extension.size()),
                     &waiting.frame, &waiting.found, nullptr};
     if (verdict.reason != Reason::none) {
       report_.packet(verdict);
       return files_.write(waiting.frame);
     }
     batch_.write_extension(index, {}, extension);
-    std::vector<std::uint8_t> grown(waiting.bytes.size() + extension.size());
+    const std::size_t more = translation + extension.size();
+    std::vector<std::uint8_t> grown(waiting.bytes.size() + more);
     const std::size_t front = waiting.found.ip.offset;
     const ByteView trailer = ByteView(waiting.bytes).subspan(front + packet.size());
     std::copy_n(waiting.bytes.begin(), front, grown.begin());
-    insert_extension(at, packet, extension,
-                     ByteSpan(grown).subspan(front, packet.size() + extension.size()));
+    const ByteSpan room = ByteSpan(grown).subspan(front, packet.size() + more);
+    insert_extension(at, packet, extension, room.subspan(translation));
+    if (is_translated) translate(at, options_.translator_port, room);
     std::copy(trailer.begin(), trailer.end(), grown.end() - std::ssize(trailer));
     report_.count(verdict);
     capture::Frame frame = waiting.frame;
     frame.bytes = grown;
-    frame.original_size += static_cast<std::uint32_t>(extension.size());
+    frame.original_size += static_cast<std::uint32_t>(more);
     return files_.write(frame);
   }
 

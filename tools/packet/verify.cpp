@@ -45,7 +45,12 @@ class Checker {
       CS_TRY(const bool more, files_.next(frame));
       if (!more) return {};
       report_.frame();
-      const Classified found = classify(frame, options_.udp_ports);
+      const Reason reason = translate_back(options_.translator_port, frame, translated_);
+      Classified found = classify(frame, options_.udp_ports, options_.translator_port);
+      if (reason != Reason::none) {
+        found.kind = Kind::refused;
+        found.reason = reason;
+      }
       if (found.kind == Kind::passed) {
         report_.passed();
         CS_CHECK(files_.write(frame));
@@ -99,6 +104,7 @@ class Checker {
   CapturePair files_;
   Report& report_;
   const VerifyOptions& options_;
+  std::vector<std::uint8_t> translated_;
   std::vector<std::uint8_t> copy_;
   std::vector<std::uint8_t> out_;
 };
