@@ -83,7 +83,8 @@ Error too_small(const Question& question, std::size_t least, std::ptrdiff_t left
 }  // namespace
 
 std::size_t outer_size(const Encapsulation& sa, std::size_t inner, std::size_t extension) noexcept {
-  const std::size_t grown = padded(sa, extension);
+  const std::size_t grown =
+      padded(sa, extension) + (sa.translated && !sa.udp ? translation_size : 0);
   if (sa.measured) return inner + *sa.measured + grown;
   const bool tunnel = sa.mode == Mode::tunnel;
   const std::size_t plain = tunnel ? inner : inner - std::min(inner, ip_header(sa));

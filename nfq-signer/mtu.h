@@ -27,14 +27,15 @@ struct Encapsulation {
   bool outer_ipv6 = false;  // in transport mode: the packet's own family
   Mode mode = Mode::tunnel;
   Protocol protocol = Protocol::esp;
-  bool udp = false;       // ESP in UDP (NAT traversal)
-  std::size_t iv = 8;     // ESP: AES-GCM 8, AES-CBC 16
-  std::size_t icv = 16;   // AES-GCM 16, HMAC-SHA-256-128 16, HMAC-SHA-1-96 12
-  std::size_t block = 1;  // ESP: what the cipher pads to; AES-GCM 1, AES-CBC 16
+  bool udp = false;         // ESP in UDP (NAT traversal)
+  bool translated = false;  // ours, not the kernel's: the translator's UDP around the signed packet
+  std::size_t iv = 8;       // ESP: AES-GCM 8, AES-CBC 16
+  std::size_t icv = 16;     // AES-GCM 16, HMAC-SHA-256-128 16, HMAC-SHA-1-96 12
+  std::size_t block = 1;    // ESP: what the cipher pads to; AES-GCM 1, AES-CBC 16
   // AH on IPv4: padded to 4 bytes as RFC 4302 says (`flag align4`), not to 8 as Linux does.
   bool ah_align4 = false;
-  // Instead of all this but family and protocol: by how many bytes the outer packet was longer than
-  // the inner one, at most, as counted on real packets.
+  // Instead of all this but family, protocol and translator: by how many bytes the outer packet was
+  // longer than the inner one, at most, as counted on real packets.
   std::optional<std::size_t> measured;
 };
 

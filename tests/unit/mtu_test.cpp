@@ -47,6 +47,21 @@ TEST(OuterSize, OfAh) {
   EXPECT_EQ(outer_size(aligned, 100, 0), 100U + 32);
 }
 
+TEST(OuterSize, OfTheTranslatorsUdp) {
+  for (Encapsulation sa : {gcm(), gcm(true), ah(true, Mode::transport)}) {
+    const std::size_t plain = outer_size(sa, 1000, 208);
+    const std::size_t inner = inner_mtu(sa, 1500, 208);
+    sa.translated = true;
+    EXPECT_EQ(outer_size(sa, 1000, 208), plain + 12);
+    EXPECT_EQ(inner_mtu(sa, 1500 + 12, 208), inner);
+    sa.measured = 60;
+    EXPECT_EQ(outer_size(sa, 1000, 208), 1000U + 60 + 208 + 12);
+  }
+  Encapsulation nat = gcm(false, true);
+  nat.translated = true;  // but it is in UDP already
+  EXPECT_EQ(outer_size(nat, 1280, 0), 1344U);
+}
+
 // The extension itself is padded to 8 bytes in AH on IPv6, nowhere else.
 TEST(OuterSize, PadsTheExtensionInAhOnIpv6) {
   const Encapsulation v6 = ah(true, Mode::transport);
