@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "nfq-signer/config.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <functional>
@@ -23,6 +25,16 @@ constexpr std::size_t max_file = 65536;
 
 std::string place(const std::string& name, const toml::source_region& region) {
   return name + ":" + std::to_string(region.begin.line) + ":" + std::to_string(region.begin.column);
+}
+
+std::optional<Address> address_of(const std::string& text) {
+  const bool ipv6 = text.find(':') != std::string::npos;
+  std::array<std::uint8_t, 16> bytes{};
+  // The C library would stop at a zero byte.
+  if (text.find('\0') != std::string::npos ||
+      inet_pton(ipv6 ? AF_INET6 : AF_INET, text.c_str(), bytes.data()) != 1)
+    return std::nullopt;
+  return mapped_address(ByteView(bytes).first(ipv6 ? 16 : 4));
 }
 
 // Reads fields out of one table, and knows which it was not asked for.
@@ -69,6 +81,19 @@ class Reader {
       const auto value = element.value_exact<std::int64_t>();
       if (!value || *value < least || *value > most) return refuse(element, field, wanted);
       out.push_back(static_cast<T>(*value));
+    }
+  }
+  void addresses(const char* field, std::vector<Address>& out, std::size_t at_most) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const std::string wanted = "a list of up to " + std::to_string(at_most) + " IP addresses";
+    const toml::array* array = node->as_array();
+    if (array == nullptr || array->size() > at_most) return refuse(*node, field, wanted);
+    out.clear();
+    for (const toml::node& element : *array) {
+      const auto address = address_of(element.value_exact<std::string>().value_or(""));
+      if (!address) return refuse(element, field, wanted);
+      out.push_back(*address);
     }
   }
   // After all fields were asked for.
@@ -126,6 +151,11 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
          out.interval = std::chrono::microseconds(interval);
        }},
       {"packets", [&out](Reader& r) { r.numbers("udp_ports", out.udp_ports, 15, 1, 65535); }},
+      {"translator",
+       [&out](Reader& r) {
+         r.number("port", out.translator.port, 1, 65535);
+         r.addresses("peers", out.translator.peers, 1024);
+       }},
       {"marks",
        [&out](Reader& r) {
          r.number("inbound", out.inbound_mark, 1, all_marks);
@@ -146,6 +176,14 @@ Result<void> check(const Config& config, const std::string& name) {
   if (config.first_queue + 2 * config.queues > 65536) {
     return Error(ErrorKind::invalid,
                  name + ": queues.first and queues.count: the last queue would be above 65535");
+  }
+  const auto& ports = config.udp_ports;
+  if (std::find(ports.begin(), ports.end(), config.translator.port) != ports.end()) {
+    return Error(ErrorKind::invalid, name + ": translator.port is one of packets.udp_ports")
+        .with_hint("what is ESP in UDP already is never translated; take another port");
+  }
+  if (config.translator.port == 0 && !config.translator.peers.empty()) {
+    return Error(ErrorKind::invalid, name + ": translator.peers without translator.port");
   }
   if (config.slots < config.max_batch) {
     return Error(ErrorKind::invalid, name + ": queues.slots has to be at least batch.max");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nfq-signer/peer.h"
 
 namespace cs {
 
@@ -24,6 +25,7 @@ struct Config {
   std::chrono::microseconds interval{100};
 
   std::vector<std::uint16_t> udp_ports{4500};
+  Translator translator;
   std::uint32_t inbound_mark = 0x10000;
   std::uint32_t inbound_mask = 0x10000;
   std::uint32_t signed_mark = 0x30000;

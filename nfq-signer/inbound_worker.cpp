@@ -61,12 +61,21 @@ Result<void> InboundWorker::drop_received() {
   return {};
 }
 
+// Whatever the peer's mode: it is about the packet that was translated.
+void InboundWorker::take_out(Arrival& arrival) const noexcept {
+  arrival.packet = arrival.held.packet.payload;
+  arrival.reason = Reason::none;
+  if (options_.translator_port != 0)
+    arrival.reason = translate_back(options_.translator_port, arrival.packet);
+  arrival.is_changed = arrival.packet.size() != arrival.held.packet.payload.size();
+}
+
 // Everything up to the digest and what needs it, which are made for all of them together.
 void InboundWorker::look_at(Arrival& arrival, const Now& now) {
-  const ByteSpan packet = arrival.packet = arrival.held.packet.payload;
-  arrival.is_stripped = false;
+  take_out(arrival);
+  const ByteSpan packet = arrival.packet;
   Layout at;
-  arrival.reason = find_layout(packet, options_.udp_ports, at);
+  if (arrival.reason == Reason::none) arrival.reason = find_layout(packet, options_.udp_ports, at);
   arrival.mode = Mode::enforce;
   if (arrival.reason != Reason::none) return;
   if (!peers_.empty()) arrival.mode = mode_of(at, packet);
@@ -82,7 +91,7 @@ void InboundWorker::look_at(Arrival& arrival, const Now& now) {
     extension.move_to(ByteView(arrival.extension).first(size));
   }
   arrival.packet = remove_extension(at, packet, size, extension.fields.original);
-  arrival.is_stripped = true;
+  arrival.is_changed = true;
   if (at.protocol == Protocol::ah) at.ah_header -= size;
   if (arrival.reason != Reason::none || arrival.mode == Mode::sign_only) return;
   hasher_.add(at, arrival.packet, arrival.candidate.digest);
@@ -111,7 +120,7 @@ Result<void> InboundWorker::let_in(const Arrival& arrival, Counter& counter) {
   counter.add();
   const QueuedPacket& packet = arrival.held.packet;
   const auto mark = options_.mark.of(packet);
-  if (!arrival.is_stripped) return queue_.accept(packet.id, mark);
+  if (!arrival.is_changed) return queue_.accept(packet.id, mark);
   CS_TRY(const ByteSpan out, queue_.accept_as(packet.id, mark, arrival.packet.size()));
   std::copy(arrival.packet.begin(), arrival.packet.end(), out.begin());
   return {};

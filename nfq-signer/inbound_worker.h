@@ -28,7 +28,8 @@ class InboundWorker {
   struct Options {
     std::size_t burst = 64;  // packets looked at together
     std::vector<std::uint16_t> udp_ports{4500};
-    Mark mark = {};  // for the inbound SA: without it a packet finds no state
+    Mark mark = {};                     // for the inbound SA: without it a packet finds no state
+    std::uint16_t translator_port = 0;  // 0: there is no translator
     Verifier::Options verifier = {};
   };
 
@@ -58,17 +59,18 @@ class InboundWorker {
   // A packet on its way through one work().
   struct Arrival {
     Queue::Held held;
-    ByteSpan packet;  // stripped, once its extension was found
+    ByteSpan packet;  // out of the translator's UDP; stripped, once its extension was found
     Verifier::Candidate candidate;
     Reason reason = Reason::none;
     Mode mode = Mode::enforce;
-    bool is_stripped = false;
+    bool is_changed = false;  // `packet` is not what came
     std::array<std::uint8_t, max_extension>
         extension{};  // a copy, where stripping moves bytes over it
   };
 
   InboundWorker(Queue queue, const Clock& clock, Options options, PacketHasher hasher);
   Result<void> drop_received();
+  void take_out(Arrival& arrival) const noexcept;
   void look_at(Arrival& arrival, const Now& now);
   Result<void> decide(Arrival& arrival);
   [[nodiscard]] Mode mode_of(const Layout& at, ByteView packet) const noexcept;

@@ -72,6 +72,8 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
       ->capture_default_str();
   rules->add_option("--udp-port", options.udp_ports, "our ports for ESP in UDP")
       ->capture_default_str();
+  rules->add_option("--translator-port", options.translator_port, "ours for the translator's UDP")
+      ->check(CLI::Range(1, 65535));
   rules->add_option("--interface", options.egress_interfaces, "for --tc; may be given repeatedly");
   add_marks(*rules, options.marks);
   return rules;

@@ -146,7 +146,7 @@ Result<void> OutboundWorker::work() {
 Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   if (is_closed_) return drop(held, counters_->closed);
   const ByteView packet = held.packet.payload;
-  Waiting waiting{held, {}};
+  Waiting waiting{held, {}, 0};
   const Reason reason = find_layout(packet, options_.udp_ports, waiting.at);
   if (reason == Reason::not_ipsec) {
     counters_->untouched.add();
@@ -165,10 +165,14 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   if (peer == nullptr || !peer->keyed) return drop(held, counters_->no_peer);
   if (peer->keyed->key.end().is_over(now))
     return drop(held, WorkerCounters::of(counters_->dropped, Reason::expired_key));
-  const std::size_t most = largest_extension(peer->keyed->key.scope().suite,
-                                             static_cast<std::uint32_t>(options_.max_batch));
-  if (check_growth(waiting.at, packet.size(), most) != Reason::none ||
-      packet.size() + most > max_queue_payload) {
+  const bool is_translated =
+      waiting.at.udp == 0 && options_.translator.is_for(destination_of(waiting.at, packet));
+  waiting.translation = is_translated ? translation_size : 0;
+  std::size_t most = largest_extension(peer->keyed->key.scope().suite,
+                                       static_cast<std::uint32_t>(options_.max_batch));
+  most += padding_for(waiting.at, most);
+  const std::size_t before = packet.size() + waiting.translation;
+  if (check_growth(waiting.at, before, most) != Reason::none || before + most > max_queue_payload) {
     return drop(held, WorkerCounters::of(counters_->dropped, Reason::too_big));
   }
   peer->gathered.push_back(waiting);
@@ -291,11 +295,13 @@ Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t 
   flight.batch.write_extensions(first, std::span(originals).first(count),
                                 std::span(extensions).first(count));
   for (std::size_t i = 0; i < count; ++i) {
-    const auto& [held, at] = flight.packets[first + i];
+    const auto& [held, at, translation] = flight.packets[first + i];
     const ByteView packet = held.packet.payload;
-    CS_TRY(const ByteSpan out, queue_.accept_as(held.packet.id, options_.mark.of(held.packet),
-                                                packet.size() + extensions[i].size()));
-    insert_extension(at, packet, extensions[i], out);
+    const std::size_t size = translation + packet.size() + extensions[i].size();
+    CS_TRY(const ByteSpan out,
+           queue_.accept_as(held.packet.id, options_.mark.of(held.packet), size));
+    insert_extension(at, packet, extensions[i], out.subspan(translation));
+    if (translation != 0) translate(at, options_.translator.port, out);
     queue_.release(held);
   }
   return {};

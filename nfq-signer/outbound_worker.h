@@ -31,6 +31,7 @@ class OutboundWorker {
     std::chrono::milliseconds signer_limit{5000};  // then a batch counts as not signed
     std::vector<std::uint16_t> udp_ports{4500};
     Mark mark = {};  // for the tc filter: without it nothing leaves
+    Translator translator = {};
   };
 
   // The clock must outlive it.
@@ -76,6 +77,7 @@ class OutboundWorker {
   struct Waiting {
     Queue::Held held;
     Layout at;
+    std::size_t translation = 0;  // bytes that the translator adds
   };
 
   // How far a lane was used with a key that has been taken away, and may come back before its end.

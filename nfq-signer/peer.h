@@ -33,6 +33,17 @@ using Address = std::array<std::uint8_t, 16>;
   return mapped_address(at.ipv6 ? packet.subspan(24, 16) : packet.subspan(16, 4));
 }
 
+// Whose packets travel inside UDP: docs/WIRE.md, section 11.
+struct Translator {
+  std::uint16_t port = 0;      // 0: nobody's
+  std::vector<Address> peers;  // empty: everybody's
+
+  [[nodiscard]] bool is_for(const Address& peer) const noexcept {
+    return port != 0 &&
+           (peers.empty() || std::find(peers.begin(), peers.end(), peer) != peers.end());
+  }
+};
+
 // A peer, as both workers see it.
 struct WorkerPeer {
   std::uint32_t id = 0;

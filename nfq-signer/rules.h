@@ -41,6 +41,7 @@ struct RuleOptions {
   std::uint16_t first_queue = 100;
   std::uint16_t queues = 1;                         // 1 to max_queues, chosen by SPI
   std::vector<std::uint16_t> udp_ports = {4500};    // ours, for ESP in UDP; at most max_udp_ports
+  std::uint16_t translator_port = 0;                // of the translator's UDP; 0: there is none
   std::vector<std::string> egress_interfaces = {};  // where tc drops what is unsigned
   RuleMarks marks = {};
 

@@ -64,6 +64,15 @@ std::string ipsec_lines(const RuleOptions& options, std::string_view chain, std:
   return text + line(chain, udp + " " + target);
 }
 
+// What is in the translator's UDP; it leaves as such, and comes out of it on the way in.
+std::string translated_lines(const RuleOptions& options, std::string_view chain,
+                             const std::string& target) {
+  if (options.translator_port == 0) return {};
+  return "# In the translator's UDP.\n" +
+         line(chain, "-p udp -m multiport --dports " + std::to_string(options.translator_port) +
+                         " " + target);
+}
+
 // What the chain of outbound packets lets pass before ipsec_lines().
 std::string not_ours_lines(const RuleMarks& marks, std::string_view chain) {
   return "# Signed already.\n" +
@@ -146,6 +155,7 @@ std::string iptables_rules(const RuleOptions& options, std::string_view saved) {
              "# Asking for the connection makes the kernel reassemble IPv6 before this hook.\n" +
              line("COUNTERSIGN_IN", reassemble, "-6 ") +
              ipsec_lines(options, "COUNTERSIGN_IN", "--dports", "-g COUNTERSIGN_VERIFY") +
+             translated_lines(options, "COUNTERSIGN_IN", "-g COUNTERSIGN_VERIFY") +
              "# Whatever mark it comes with: only the verdict says that it is verified.\n" +
              line("COUNTERSIGN_VERIFY", unmark(options.marks)) +
              line("COUNTERSIGN_VERIFY", to_verifier) + find_ours(saved).jumps +
@@ -171,6 +181,7 @@ std::string iptables_trial(const RuleOptions& options) {
       line(trial, "-m policy --dir out --pol none -j RETURN") +
       not_ours_lines(options.marks, trial) + line(trial, reassemble, "-6 ") +
       ipsec_lines(options, trial, "--sports", queue_target(options.first_queue, options.queues)) +
+      translated_lines(options, trial, queue_target(options.first_queue, options.queues)) +
       line(trial, unmark(options.marks)));
 }
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import labtest
 from labtest import HOST_B, WAN
 from lablib.paths import REPO
-from lablib.pcap import AH, ESP
+from lablib.pcap import AH, ESP, UDP
 
 BUILD = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
 SCENARIO = "/run/countersign/scenario.json"
 CONTROL = "/run/countersign/nfq-signer/control"
+CONFIG = "/etc/countersign/nfq-signer.toml"
+PORT = 4510  # the translator's
 INBOUND_MARK = "mark 0x10000 mask 0x10000"
 OUTPUT_MARK = "output-mark 0x20000 mask 0x30000"
 SET_UP = """
@@ -107,6 +109,39 @@ class Signer(labtest.LabTest):
                 with self.wire("wana") as seen:
                     self.assertEqual(self.ping(self.gwa, WAN[version]["b"], count=5), 5)
                 self.assert_protocols(seen, version, AH, 10)
+
+    def test_where_ipsec_is_dropped_the_translator_takes_it_through(self):
+        drop = [("iptables", "-p", "esp"), ("iptables", "-p", "ah"), ("ip6tables", "-p", "esp"), ("ip6tables", "-m", "ah")]
+        for tool, *match in drop:
+            self.mid.run([tool, "-I", "FORWARD", *match, "-j", "DROP"])
+            self.addCleanup(self.mid.run, [tool, "-D", "FORWARD", *match, "-j", "DROP"])
+        self.tunnel(4)
+        self.assert_silence(self.hosta, HOST_B[4])
+        for gateway in (self.gwa, self.gwb):
+            gateway.run(["sh", "-c", f"printf '[translator]\nport = {PORT}\n' >> {CONFIG}; systemctl restart nfq-signer"])
+            self.addCleanup(gateway.run, ["cp", "/usr/local/share/nfq-signer.toml", CONFIG])
+            gateway.run(["nfq-signer", "rules", "--nft", "--apply", "--translator-port", str(PORT)])
+            self.await_service(gateway)
+        self.tunnel(6)
+        with self.wire("wana") as seen:
+            for version in (4, 6):
+                self.assertEqual(self.ping(self.hosta, HOST_B[version]), 3)
+            self.path_mtu_is_learned()
+            self.clear_ipsec()
+            labtest.ah_transport(self.lab, 6, inbound=INBOUND_MARK, outbound=OUTPUT_MARK)
+            self.assertEqual(self.ping(self.gwa, WAN[6]["b"]), 3)
+        self.assert_protocols(seen, 4, UDP, 6)
+        self.assert_protocols(seen, 6, UDP, 12)
+        self.assertFalse([p for p in seen if p.proto in (ESP, AH)])
+        self.assert_no_plaintext([p for p in seen if p.proto != UDP])
+
+    def path_mtu_is_learned(self):
+        """By a signed packet, in UDP, that is too long for the middle."""
+        self.addCleanup(self.gwa.run, ["ip", "route", "flush", "cache"])
+        self.addCleanup(self.mid.run, ["ip", "link", "set", "wanb", "mtu", "1500"])
+        self.mid.run(["ip", "link", "set", "wanb", "mtu", "1400"])
+        self.hosta.run(["ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", "1220", HOST_B[4]], check=False)
+        self.assertIn("mtu 1400", self.gwa.run(["ip", "route", "get", WAN[4]["b"]]).out)
 
     def test_killed_stopped_and_flushed_it_stays_closed_and_comes_back(self):
         self.tunnel(4)

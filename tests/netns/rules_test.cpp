@@ -203,6 +203,18 @@ TEST_P(Rules, OtherPortsAreSteeredWhenTheyAreOurs) {
   EXPECT_FALSE(is_steered_out(packets_.udp_esp(10001, 4500)));
 }
 
+TEST_P(Rules, OfTheTranslatorsUdpAllThatComesInIsSteeredAndNothingThatLeaves) {
+  for (const std::uint16_t queues : {std::uint16_t{1}, std::uint16_t{3}}) {
+    const RuleOptions options{.queues = queues, .translator_port = 4510};
+    apply(pair_.a, options);
+    apply(pair_.b, options);
+    EXPECT_FALSE(is_steered_out(packets_.udp_esp(4510, 4510)));
+    EXPECT_TRUE(is_steered_in(packets_.udp_esp(4510, 4510)));
+    EXPECT_TRUE(is_steered_in(packets_.udp_esp(33333, 4510)));
+    EXPECT_FALSE(is_steered_in(packets_.udp_esp(4510, 33333)));
+  }
+}
+
 TEST_P(Rules, WithSeveralQueuesNothingPassesEither) {
   apply(pair_.a, {.queues = 3});
   for (const auto& [name, packet] : packets_.signed_ones(Side::source)) {

@@ -137,7 +137,10 @@ class Daemon(unittest.TestCase):
         for text, words in (("[queues]\nfrist = 1\n", "config.toml:2:1: no field is called \"queues.frist\""),
                             ("[queues]\ncount = 0\n", "config.toml:2:9: queues.count has to be a whole number from 1 to 128"),
                             ("[nothing]\n", "no section is called [nothing]"), ("[queues\n", "config.toml:1"),
-                            ("[batch]\nmax = 8192\n", "queues.slots has to be at least batch.max")):
+                            ("[batch]\nmax = 8192\n", "queues.slots has to be at least batch.max"),
+                            ("[translator]\nport = 4500\n", "translator.port is one of packets.udp_ports"),
+                            ("[translator]\npeers = [\"192.0.2.1\"]\n", "translator.peers without translator.port"),
+                            ("[translator]\nport = 4510\npeers = [\"2001:db8::1\", \"gateway\"]\n", "config.toml:3:25: translator.peers has to be")):
             with self.subTest(text=text):
                 self.config.write_text(text)
                 code, said = run(*config, "--check")

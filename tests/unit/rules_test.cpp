@@ -146,6 +146,22 @@ TEST(RulesNft, WithoutPortsUdpIsLeftAlone) {
   EXPECT_FALSE(has(nft_rules({.udp_ports = {}}), "udp "));
 }
 
+TEST(RulesNft, TheTranslatorsUdpComesInAndIsLeftAloneOnTheWayOut) {
+  const std::string one = nft_rules({.translator_port = 4510});
+  EXPECT_EQ(count(one, "4510"), 1U);
+  EXPECT_TRUE(has(one,
+                  "\t\tudp dport 4510 counter name \"inbound\" meta mark set meta mark & "
+                  "0xfffeffff goto to_verifier\n"))
+      << one;
+  const std::string several = nft_rules({.first_queue = 7, .queues = 4, .translator_port = 4510});
+  EXPECT_TRUE(has(several, R"(		meta l4proto ah queue to jhash ah spi mod 4 offset 11
+		udp dport 4510 @th,72,8 50 queue to jhash @th,96,32 mod 4 offset 11
+		udp dport 4510 @th,72,8 51 queue to jhash @th,128,32 mod 4 offset 11
+		meta l4proto udp queue to jhash @th,64,32 mod 4 offset 11
+)")) << several;
+  EXPECT_FALSE(has(several, "mod 4 offset 7\n\t\tudp dport"));
+}
+
 TEST(RulesNft, RemovalIsOfOurTableOnlyAndNeedsNone) {
   EXPECT_EQ(nft_removal(), "table inet countersign\ndelete table inet countersign\n");
 }
@@ -173,6 +189,14 @@ TEST(RulesIptables, SeveralPortsAreOneMatch) {
   EXPECT_TRUE(has(text, "--sports 4500,10000 -j NFQUEUE"));
   EXPECT_TRUE(has(text, "--dports 4500,10000 -g COUNTERSIGN_VERIFY"));
   EXPECT_FALSE(has(iptables_rules({.udp_ports = {}}), "udp"));
+}
+
+TEST(RulesIptables, TheTranslatorsUdpComesInAndIsLeftAloneOnTheWayOut) {
+  const RuleOptions options{.udp_ports = {}, .translator_port = 4510};
+  const std::string rule = "-A COUNTERSIGN_IN -p udp -m multiport --dports 4510 -g";
+  EXPECT_TRUE(has(iptables_rules(options), rule));
+  EXPECT_EQ(count(iptables_rules(options), "udp"), 1U);
+  EXPECT_TRUE(has(iptables_trial(options), "-m multiport")) << "the kernel is not asked";
 }
 
 // As iptables-save prints it, with other people's rules around ours.
@@ -304,6 +328,7 @@ TEST(RuleOptionsCheck, CountsHaveLimits) {
   EXPECT_TRUE(has(refusal({.first_queue = 65281, .queues = 128}), "beyond 65535"));
   EXPECT_TRUE(has(refusal({.udp_ports = std::vector<std::uint16_t>(16, 4500)}), "16 UDP ports"));
   EXPECT_TRUE(has(refusal({.udp_ports = {4500, 0}}), "0 is no UDP port"));
+  EXPECT_TRUE(has(refusal({.translator_port = 4500}), "4500 is one for ESP in UDP"));
   EXPECT_TRUE(has(refusal({.egress_interfaces = std::vector<std::string>(65, "eth0")}),
                   "65 interfaces: at most 64"));
 }
