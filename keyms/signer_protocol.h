@@ -63,7 +63,7 @@ enum class Mode : std::uint8_t {
 // An answer to a sign request.
 enum class SignStatus : std::uint8_t {
   done,              // the signature follows
-  busy,              // too many at once; ask again later, with the same statement
+  busy,              // too many at once; nothing was looked at, ask again later
   failed,            // the key's device failed, for a reason that is in keymsd's log
   unknown_key,       // not a key that signs here, or it has ended
   not_a_statement,   // wrong size, first words, version or count

@@ -53,6 +53,7 @@ struct WorkerCounters {
   }
 
   Counter batches;
+  Counter asked_again;  // batches closed anew because their signer was busy
   // Batches of up to 1, 2, 4, 8 … packets.
   std::array<Counter, 16> batch_sizes;
   Counter signatures_checked;

@@ -254,8 +254,10 @@ Result<bool> Daemon::take_message() {
   }
   if (const auto* reply = std::get_if<keyms::SignReply>(&message)) {
     const bool is_done = reply->status == keyms::SignStatus::done;
-    exchange_->reply(reply->ticket, is_done ? std::optional(reply->signature) : std::nullopt);
-    if (!is_done)
+    const bool is_busy = reply->status == keyms::SignStatus::busy;
+    exchange_->reply(
+        {reply->ticket, is_done ? std::optional(reply->signature) : std::nullopt, is_busy});
+    if (!is_done && !is_busy)
       say(SD_WARNING, "keymsd did not sign a batch: " + std::string(to_string(reply->status)));
     return true;
   }

@@ -7,11 +7,15 @@
 namespace cs {
 
 void OutboundBatch::close(OutboundKey& key, std::span<const Digest> digests) {
-  key_ = &key;
   digests_.assign(digests.begin(), digests.end());
+  close_anew(key);
+}
+
+void OutboundBatch::close_anew(OutboundKey& key) {
+  key_ = &key;
   id_.number = key.take_batch_number();
   id_.lane = key.lane();
-  id_.count = static_cast<std::uint16_t>(digests.size());
+  id_.count = static_cast<std::uint16_t>(digests_.size());
   id_.salt = random_salt();
   const BatchHash hash(key.scope(), id_);
   statement_ = make_statement(key.scope(), id_, tree_.build(hash, digests_));

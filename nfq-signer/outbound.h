@@ -50,6 +50,9 @@ class OutboundBatch {
   // Fixes what is in it: 1 to capacity digests, in the order of their packets. Draws the salt, so
   // that nobody knew it who could still choose a packet.
   void close(OutboundKey& key, std::span<const Digest> digests);
+  // The same packets again under the key's next number, as if never closed before. For a batch
+  // whose statement nobody has signed, and nobody will.
+  void close_anew(OutboundKey& key);
   // What has to be signed.
   [[nodiscard]] const Statement& statement() const noexcept { return statement_; }
 

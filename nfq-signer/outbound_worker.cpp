@@ -33,7 +33,12 @@ struct OutboundWorker::Flight {
   std::uint32_t peer = 0;
   std::uint64_t ticket = 0;
   BootTime since;
-  enum class State : std::uint8_t { waiting, has_signature, failed } state = State::waiting;
+  enum class State : std::uint8_t { waiting, busy, has_signature, failed } state = State::waiting;
+  BootTime again;  // busy: when the signer is asked again
+
+  [[nodiscard]] bool is_open() const noexcept {
+    return state == State::waiting || state == State::busy;
+  }
 };
 
 OutboundWorker::OutboundWorker(Queue queue, const Clock& clock, Options options,
@@ -131,6 +136,7 @@ Result<void> OutboundWorker::forget_gathered(Peer& peer) {
 Result<void> OutboundWorker::work() {
   const Now now = Now::read(*clock_);
   collect_signatures(now.boot);
+  ask_again(now.boot);
   received_.clear();
   CS_CHECK(queue_.receive(options_.max_batch, received_));
   for (const Queue::Held& held : received_) CS_CHECK(sort(held, now));
@@ -213,17 +219,36 @@ void OutboundWorker::close(Peer& peer, BootTime now) {
   flight->batch.close(peer.keyed->key, std::span(digests_).first(count));
   flight->keyed = peer.keyed;
   flight->peer = peer.what.id;
-  flight->ticket = next_ticket_++;
   flight->since = now;
-  RootSigner& signer = *peer.keyed->signer;
-  const bool is_submitted = signer.submit(flight->ticket, flight->batch.statement());
-  flight->state = is_submitted ? Flight::State::waiting : Flight::State::failed;
+  submit(*flight);
   ++peer.keyed->in_flight;
   peer.next_batch = now + options_.interval;
   flights_.push_back(std::move(flight));
   counters_->batches.add();
   counters_->batch_sizes.at(static_cast<std::size_t>(std::bit_width(count - 1))).add();
-  if (signer.fd() < 0) collect_signatures(now);
+  if (peer.keyed->signer->fd() < 0) collect_signatures(now);
+}
+
+void OutboundWorker::submit(Flight& flight) {
+  flight.ticket = next_ticket_++;
+  const bool is_submitted = flight.keyed->signer->submit(flight.ticket, flight.batch.statement());
+  flight.state = is_submitted ? Flight::State::waiting : Flight::State::failed;
+}
+
+// Under a new number: a later batch of the lane may have been signed meanwhile, and numbers only
+// rise.
+void OutboundWorker::ask_again(BootTime now) {
+  for (const auto& flight : flights_) {
+    if (flight->state != Flight::State::busy || flight->again > now) continue;
+    const Peer* const peer = find(flight->peer);
+    if (peer == nullptr || peer->keyed != flight->keyed) {
+      flight->state = Flight::State::failed;  // how far a key got that was taken away is noted
+      continue;
+    }
+    flight->batch.close_anew(flight->keyed->key);
+    submit(*flight);
+    counters_->asked_again.add();
+  }
 }
 
 void OutboundWorker::collect_signatures(BootTime now) {
@@ -238,13 +263,18 @@ void OutboundWorker::collect_signatures(BootTime now) {
                                     [&](const auto& f) { return f->ticket == reply.ticket; });
     if (found == flights_.end() || (*found)->state != Flight::State::waiting)
       continue;  // given up already
-    if (reply.signature) (*found)->batch.set_signature(*reply.signature);
-    (*found)->state = reply.signature ? Flight::State::has_signature : Flight::State::failed;
+    Flight& flight = **found;
+    if (reply.signature) flight.batch.set_signature(*reply.signature);
+    flight.state = reply.signature ? Flight::State::has_signature
+                   : reply.is_busy ? Flight::State::busy
+                                   : Flight::State::failed;
+    // The longer it has waited, the longer it waits: who is busy is not helped by questions.
+    flight.again =
+        now + std::max<std::chrono::nanoseconds>(options_.busy_pause, (now - flight.since) / 4);
   }
   for (const auto& flight : flights_) {
-    const bool is_late =
-        flight->state == Flight::State::waiting && now - flight->since >= options_.signer_limit;
-    if (is_late) flight->state = Flight::State::failed;
+    if (flight->is_open() && now - flight->since >= options_.signer_limit)
+      flight->state = Flight::State::failed;
   }
 }
 
@@ -255,7 +285,7 @@ Result<void> OutboundWorker::land() {
     const bool has_earlier =
         std::any_of(flights_.begin(), flights_.begin() + static_cast<std::ptrdiff_t>(i),
                     [&](const auto& f) { return f->peer == flight.peer; });
-    if (has_earlier || flight.state == Flight::State::waiting) {
+    if (has_earlier || flight.is_open()) {
       ++i;
       continue;
     }
@@ -323,8 +353,10 @@ std::optional<std::chrono::nanoseconds> OutboundWorker::idle_for() const {
     if (const auto wait = wait_of(peer, now)) consider(*wait);
   }
   for (const auto& flight : flights_) {
-    consider(std::max<std::chrono::nanoseconds>(flight->since + options_.signer_limit - now,
-                                                std::chrono::nanoseconds::zero()));
+    const BootTime limit = flight->since + options_.signer_limit;
+    const bool is_busy = flight->state == Flight::State::busy;
+    const BootTime next = is_busy ? std::min(limit, flight->again) : limit;
+    consider(std::max<std::chrono::nanoseconds>(next - now, std::chrono::nanoseconds::zero()));
   }
   return least;
 }

@@ -29,6 +29,7 @@ class OutboundWorker {
     // Between two batches of a peer, while there is more: small batches cost the receiver too much.
     std::chrono::microseconds interval{100};
     std::chrono::milliseconds signer_limit{5000};  // then a batch counts as not signed
+    std::chrono::milliseconds busy_pause{10};      // at least, before a busy signer is asked again
     std::vector<std::uint16_t> udp_ports{4500};
     Mark mark = {};  // for the tc filter: without it nothing leaves
     Translator translator = {};
@@ -97,6 +98,8 @@ class OutboundWorker {
   [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
                                                                 BootTime now) const noexcept;
   void close(Peer& peer, BootTime now);
+  void submit(Flight& flight);
+  void ask_again(BootTime now);
   void collect_signatures(BootTime now);
   Result<void> land();
   Result<void> give_back(Flight& flight);

@@ -94,18 +94,18 @@ void SignatureExchange::take(std::size_t most, std::vector<Request>& out) {
   if (requests_.empty()) clear(wake_);
 }
 
-void SignatureExchange::reply(std::uint64_t ticket, const std::optional<Signature>& signature) {
+void SignatureExchange::reply(const RootSigner::Reply& reply) {
   const std::scoped_lock lock(mutex_);
-  const auto found = waiting_.find(ticket);
+  const auto found = waiting_.find(reply.ticket);
   if (found == waiting_.end()) return;
-  found->second.signer->deliver({found->second.ticket, signature});
+  found->second.signer->deliver({found->second.ticket, reply.signature, reply.is_busy});
   waiting_.erase(found);
 }
 
 void SignatureExchange::refuse_all() {
   const std::scoped_lock lock(mutex_);
   for (const auto& [ticket, waiting] : waiting_)
-    waiting.signer->deliver({waiting.ticket, std::nullopt});
+    waiting.signer->deliver({waiting.ticket, std::nullopt, false});
   waiting_.clear();
   requests_.clear();
   clear(wake_);

@@ -34,8 +34,8 @@ class SignatureExchange {
   [[nodiscard]] int fd() const noexcept { return wake_.get(); }
   // Up to `most` that nobody has taken.
   void take(std::size_t most, std::vector<Request>& out);
-  // A ticket nobody waits for is forgotten.
-  void reply(std::uint64_t ticket, const std::optional<Signature>& signature);
+  // With the ticket it got from take(). One nobody waits for is forgotten.
+  void reply(const RootSigner::Reply& reply);
   // There is no connection: nothing that waits will be signed.
   void refuse_all();
 

@@ -19,6 +19,7 @@ class RootSigner {
   struct Reply {
     std::uint64_t ticket = 0;
     std::optional<Signature> signature;  // none: refused, or the signer is gone
+    bool is_busy = false;                // not refused: nothing was looked at, and later it may be
   };
 
   RootSigner() = default;

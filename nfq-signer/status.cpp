@@ -38,6 +38,7 @@ Json counters_json(const WorkerCounters& c) {
           {"lost_buffer_full", c.lost.value()},
           {"verdicts_refused", c.refused.value()},
           {"batches", c.batches.value()},
+          {"batches_asked_again", c.asked_again.value()},
           {"batch_sizes_up_to", sizes},
           {"signatures_checked", c.signatures_checked.value()}};
 }

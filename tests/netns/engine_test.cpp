@@ -349,6 +349,15 @@ class SlowSigner final : public RootSigner {
     waiting_.clear();
     eventfd_write(ready_.get(), 1);
   }
+  // Is too busy for the first one, and signs what came later.
+  void answer_later_ones() {
+    {
+      const std::scoped_lock lock(mutex_);
+      done_.push_back({waiting_.front().first, std::nullopt, true});
+      waiting_.erase(waiting_.begin());
+    }
+    answer();
+  }
 
  private:
   SigningKey key_;
@@ -405,6 +414,47 @@ TEST_P(Engine, ASignerThatRefusesOrStallsCostsPacketsAndNothingElse) {
   signer.answer();
   expect_received(last);
   await(in->counters().received, 1);
+}
+
+TEST_P(Engine, ABusySignerIsAskedAgainAndTheOrderStays) {
+  auto owned = std::make_unique<SlowSigner>(ends_.signing(), 2);
+  SlowSigner& signer = *owned;
+  const OutThread out = start_signer(std::move(owned), {.interval = std::chrono::microseconds(0)});
+  const InThread in = start_verifier();
+  const std::vector<Packet> sent{esp(30), esp(31)};
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    get(sender_.send(sent[i]));
+    await(out->counters().batches, i + 1);
+  }
+  signer.answer_later_ones();
+  await(out->counters().asked_again, 1);
+  expect_silence();  // the second one is signed, and waits for the first
+  EXPECT_EQ(signer.waiting(), 1U);
+  signer.answer();
+  for (const Packet& one : sent) expect_received(one);
+  for (const Packet& one : sent) {
+    const auto seen = get(capture_.receive(kPatience));
+    ASSERT_TRUE(seen);
+    Extension extension;
+    ASSERT_EQ(parse_extension(layout_of(seen->bytes), seen->bytes, extension), Reason::none);
+    EXPECT_EQ(extension.fields.batch, one == sent.front() ? 2U : 1U) << "not under the next number";
+  }
+  EXPECT_EQ(out->counters().signer_failed.value(), 0U);
+}
+
+TEST_P(Engine, ASignerThatStaysBusyIsGivenUpWithoutABusyLoop) {
+  auto owned = std::make_unique<SlowSigner>(ends_.signing(), 1);
+  SlowSigner& signer = *owned;
+  const OutThread out =
+      start_signer(std::move(owned), {.signer_limit = std::chrono::milliseconds(300)});
+  get(sender_.send(esp()));
+  while (out->counters().signer_failed.value() == 0) {
+    if (signer.waiting() != 0) signer.answer_later_ones();
+    std::this_thread::yield();
+  }
+  const std::uint64_t asked = out->counters().asked_again.value();
+  EXPECT_GE(asked, 3U);
+  EXPECT_LE(asked, 15U) << "after 10 ms four times, then after ever longer";
 }
 
 TEST_P(Engine, RenewalLosesNothing) {

@@ -19,6 +19,14 @@ import require  # noqa: E402
 SIGNER, STANDIN = sys.argv.pop(1), sys.argv.pop(1)
 USER, KEYMSD = "nobody", "daemon"  # every Debian has them
 ADMIN_ALONE = 1 << 12
+# ESP, 5 ms apart, so that several batches are under way.
+SEND = """
+import socket, time
+out = socket.socket(socket.AF_INET, socket.SOCK_RAW, 50)
+for number in range({count}):
+    out.sendto((0x1001).to_bytes(4, "big") + number.to_bytes(4, "big") + bytes(40), ("192.0.2.2", 0))
+    time.sleep(0.005)
+"""
 
 
 def a_key(number, direction):
@@ -60,10 +68,10 @@ class Daemon(unittest.TestCase):
         # Becoming a user it keeps its capabilities in; a namespace of its own, so that its queues are.
         return self.start("unshare", "--net", SIGNER, "run", "--config", str(self.config), "--user", USER, "--allow-swapping", *more)
 
-    def start_keymsd(self):
+    def start_keymsd(self, *more):
         uid = subprocess.run(["id", "-u", USER], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
         return self.start("setpriv", f"--reuid={KEYMSD}", "--regid=nogroup", "--clear-groups", STANDIN, "--socket", f"{self.dir}/keymsd/socket",
-                          "--scenario", str(self.scenario), "--uid", uid)
+                          "--scenario", str(self.scenario), "--uid", uid, *more)
 
     def status(self):
         with socket.socket(socket.AF_UNIX) as control:
@@ -112,6 +120,23 @@ class Daemon(unittest.TestCase):
         self.await_status(lambda s: s["peers"] == 0 and s["keys"] == {"outbound": 0, "inbound": 0})
         self.assertIn("lost keymsd; its keys stay until each ends", self.log())
 
+    def test_a_busy_keymsd_is_asked_again_and_no_packet_lost(self):
+        self.keys[0]["remote"] = True
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [self.keys[0]], "inbound": []}])
+        signer = self.start_signer()
+        self.start_keymsd("--latency-ms", "20", "--unanswered", "1")
+        self.await_status(lambda s: s["keys"]["outbound"] == 1)
+
+        def inside(*argv):
+            subprocess.run(["nsenter", f"--net=/proc/{signer.pid}/ns/net", *argv], stdin=subprocess.DEVNULL, timeout=20, check=True)
+        for words in ("link add out type veth peer name far", "link set out up", "link set far up", "address add 192.0.2.1/24 dev out"):
+            inside("ip", *words.split())
+        inside(SIGNER, "rules", "--iptables", "--apply")
+        inside(sys.executable, "-c", SEND.format(count=40))
+        now = self.await_status(lambda s: s["workers"][0]["packets"]["signed"] == 40)["workers"][0]["packets"]
+        self.assertGreater(now["batches_asked_again"], 0)
+        self.assertEqual(now["dropped_signer_failed"], 0)
+
     def test_runs_with_little_and_ends_when_told(self):
         signer = self.start_signer()
         self.await_status(lambda s: True)
@@ -158,5 +183,5 @@ class Daemon(unittest.TestCase):
 
 if __name__ == "__main__":
     require.root("namespaces, and becoming other users")
-    require.programs("unshare", "nsenter", "setpriv")
+    require.programs("unshare", "nsenter", "setpriv", "ip", "iptables")
     unittest.main(verbosity=2)

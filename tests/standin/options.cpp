@@ -53,6 +53,8 @@ std::variant<Options, int> read_options(int argc, char** argv) {
       ->check(CLI::Range(std::int64_t{0}, minute));
   app.add_option("--depth", options.behaviour.depth, "signatures at once, the others wait (1)")
       ->check(CLI::Range(1, 256));
+  app.add_option("--unanswered", options.behaviour.unanswered, "busy above so many requests (256)")
+      ->check(CLI::Range(1, 256));
   app.add_option("--stall-after", options.behaviour.stall_after, "answer no more after N answers");
   app.add_option("--die-after", options.behaviour.die_after, "SIGKILL after N answers");
   try {

@@ -26,7 +26,7 @@ const SigningDesk::Open* SigningDesk::find(std::uint32_t key) const {
 }
 
 void SigningDesk::take(const keyms::SignRequest& request) {
-  if (working_.size() + waiting_.size() >= keyms::max_unanswered)
+  if (working_.size() + waiting_.size() >= behaviour_.unanswered)
     return answer({request.ticket, keyms::SignStatus::busy, {}});
   const Open* key = find(request.key);
   const auto status =

@@ -21,11 +21,12 @@
 namespace cs::standin {
 
 struct Behaviour {
-  std::chrono::milliseconds latency{0};      // of one signature
-  std::chrono::milliseconds jitter{0};       // at most this is added, so that answers overtake
-  std::size_t depth = 1;                     // signatures at once; others wait
-  std::optional<std::uint64_t> stall_after;  // answers; then none any more
-  std::optional<std::uint64_t> die_after;    // answers; then SIGKILL
+  std::chrono::milliseconds latency{0};  // of one signature
+  std::chrono::milliseconds jitter{0};   // at most this is added, so that answers overtake
+  std::size_t depth = 1;                 // signatures at once; others wait
+  std::size_t unanswered = keyms::max_unanswered;  // requests; what is above is busy
+  std::optional<std::uint64_t> stall_after;        // answers; then none any more
+  std::optional<std::uint64_t> die_after;          // answers; then SIGKILL
 };
 
 class SigningDesk {
