@@ -270,7 +270,7 @@ Result<bool> Daemon::take_message() {
 }
 
 void Daemon::connection_ended(const Error& why) {
-  exchange_->refuse_all();
+  exchange_->postpone_all();
   if (std::exchange(was_agreed_, false))
     say(SD_WARNING, "lost keymsd; its keys stay until each ends");
   tell_trouble(why);
@@ -287,7 +287,7 @@ void Daemon::tell_trouble(const Error& why) {
 
 Result<void> Daemon::request_signatures() {
   if (!keymsd_.agreed()) {
-    exchange_->refuse_all();
+    exchange_->postpone_all();
     return {};
   }
   requests_.clear();

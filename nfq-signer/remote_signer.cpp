@@ -102,10 +102,10 @@ void SignatureExchange::reply(const RootSigner::Reply& reply) {
   waiting_.erase(found);
 }
 
-void SignatureExchange::refuse_all() {
+void SignatureExchange::postpone_all() {
   const std::scoped_lock lock(mutex_);
   for (const auto& [ticket, waiting] : waiting_)
-    waiting.signer->deliver({waiting.ticket, std::nullopt, false});
+    waiting.signer->deliver({waiting.ticket, std::nullopt, true});
   waiting_.clear();
   requests_.clear();
   clear(wake_);

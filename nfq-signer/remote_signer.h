@@ -36,8 +36,8 @@ class SignatureExchange {
   void take(std::size_t most, std::vector<Request>& out);
   // With the ticket it got from take(). One nobody waits for is forgotten.
   void reply(const RootSigner::Reply& reply);
-  // There is no connection: nothing that waits will be signed.
-  void refuse_all();
+  // There is no connection: what waits is to be asked again later.
+  void postpone_all();
 
   // The workers' side: a signer for one worker and one key. `depth`: statements of it that may
   // wait. Keeps the exchange alive.

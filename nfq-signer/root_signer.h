@@ -19,7 +19,7 @@ class RootSigner {
   struct Reply {
     std::uint64_t ticket = 0;
     std::optional<Signature> signature;  // none: refused, or the signer is gone
-    bool is_busy = false;                // not refused: nothing was looked at, and later it may be
+    bool is_busy = false;                // not refused: later it may be signed
   };
 
   RootSigner() = default;

@@ -120,6 +120,28 @@ class Daemon(unittest.TestCase):
         self.await_status(lambda s: s["peers"] == 0 and s["keys"] == {"outbound": 0, "inbound": 0})
         self.assertIn("lost keymsd; its keys stay until each ends", self.log())
 
+    def send_packets(self, signer, count):
+        def inside(*argv):
+            subprocess.run(["nsenter", f"--net=/proc/{signer.pid}/ns/net", *argv], stdin=subprocess.DEVNULL, timeout=20, check=True)
+        for words in ("link add out type veth peer name far", "link set out up", "link set far up", "address add 192.0.2.1/24 dev out"):
+            inside("ip", *words.split())
+        inside(SIGNER, "rules", "--iptables", "--apply")
+        inside(sys.executable, "-c", SEND.format(count=count))
+
+    def test_what_waits_for_a_signature_outlives_keymsd(self):
+        self.keys[0]["remote"] = True
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [self.keys[0]], "inbound": []}])
+        signer = self.start_signer()
+        keymsd = self.start_keymsd("--latency-ms", "60000")
+        self.await_status(lambda s: s["keys"]["outbound"] == 1)
+        self.send_packets(signer, 40)
+        self.await_status(lambda s: s["workers"][0]["packets"]["received"] == 40)
+        keymsd.kill()
+        self.await_status(lambda s: s["keymsd"] == "away")
+        self.start_keymsd()
+        now = self.await_status(lambda s: s["workers"][0]["packets"]["signed"] == 40)["workers"][0]["packets"]
+        self.assertEqual(now["dropped_signer_failed"], 0)
+
     def test_a_busy_keymsd_is_asked_again_and_no_packet_lost(self):
         self.keys[0]["remote"] = True
         self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [self.keys[0]], "inbound": []}])
@@ -127,12 +149,7 @@ class Daemon(unittest.TestCase):
         self.start_keymsd("--latency-ms", "20", "--unanswered", "1")
         self.await_status(lambda s: s["keys"]["outbound"] == 1)
 
-        def inside(*argv):
-            subprocess.run(["nsenter", f"--net=/proc/{signer.pid}/ns/net", *argv], stdin=subprocess.DEVNULL, timeout=20, check=True)
-        for words in ("link add out type veth peer name far", "link set out up", "link set far up", "address add 192.0.2.1/24 dev out"):
-            inside("ip", *words.split())
-        inside(SIGNER, "rules", "--iptables", "--apply")
-        inside(sys.executable, "-c", SEND.format(count=40))
+        self.send_packets(signer, 40)
         now = self.await_status(lambda s: s["workers"][0]["packets"]["signed"] == 40)["workers"][0]["packets"]
         self.assertGreater(now["batches_asked_again"], 0)
         self.assertEqual(now["dropped_signer_failed"], 0)
