@@ -121,9 +121,7 @@ Result<void> InboundWorker::let_in(const Arrival& arrival, Counter& counter) {
   const QueuedPacket& packet = arrival.held.packet;
   const auto mark = options_.mark.of(packet);
   if (!arrival.is_changed) return queue_.accept(packet.id, mark);
-  CS_TRY(const ByteSpan out, queue_.accept_as(packet.id, mark, arrival.packet.size()));
-  std::copy(arrival.packet.begin(), arrival.packet.end(), out.begin());
-  return {};
+  return queue_.accept_as(arrival.held, mark, arrival.packet);
 }
 
 Mode InboundWorker::mode_of(const Layout& at, ByteView packet) const noexcept {

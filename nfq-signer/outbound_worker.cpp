@@ -328,10 +328,10 @@ Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t 
     const auto& [held, at, translation] = flight.packets[first + i];
     const ByteView packet = held.packet.payload;
     const std::size_t size = translation + packet.size() + extensions[i].size();
-    CS_TRY(const ByteSpan out,
-           queue_.accept_as(held.packet.id, options_.mark.of(held.packet), size));
+    const ByteSpan out = queue_.room(held, translation, size);
     insert_extension(at, packet, extensions[i], out.subspan(translation));
     if (translation != 0) translate(at, options_.translator.port, out);
+    CS_CHECK(queue_.accept_as(held, options_.mark.of(held.packet), out));
     queue_.release(held);
   }
   return {};

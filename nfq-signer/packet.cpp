@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "base/endian.h"
 
@@ -210,10 +211,10 @@ void correct_headers(const Layout& at, ByteSpan packet, std::size_t size_before,
 void insert_extension(const Layout& at, ByteView packet, ByteView extension,
                       ByteSpan out) noexcept {
   const std::size_t front = at.end_of_icv(packet.size());
-  const auto gap =
-      std::copy(packet.begin(), packet.begin() + static_cast<std::ptrdiff_t>(front), out.begin());
-  const auto tail = std::copy(extension.begin(), extension.end(), gap);
-  std::copy(packet.begin() + static_cast<std::ptrdiff_t>(front), packet.end(), tail);
+  // From the end, as `out` may be the packet's own memory.
+  std::memmove(out.data() + front + extension.size(), packet.data() + front, packet.size() - front);
+  std::copy(extension.begin(), extension.end(), out.begin() + static_cast<std::ptrdiff_t>(front));
+  if (out.data() != packet.data()) std::memmove(out.data(), packet.data(), front);
   if (at.protocol == Protocol::ah) {
     out[at.payload + 1] = static_cast<std::uint8_t>(out[at.payload + 1] + extension.size() / 4);
   }

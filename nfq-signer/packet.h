@@ -59,7 +59,8 @@ struct Original {
                                   std::size_t extension) noexcept;
 
 // Writes `packet` with `extension` in its place to `out`, which has exactly the size of both, and
-// corrects what counts bytes. The caller has asked check_growth(). They may not overlap.
+// corrects what counts bytes. The caller has asked check_growth(). `out` may begin where `packet`
+// does, and else does not overlap it; the extension lies elsewhere.
 void insert_extension(const Layout& at, ByteView packet, ByteView extension, ByteSpan out) noexcept;
 
 // Clears DF and writes `identification`, in an IPv4 header that is there.

@@ -26,11 +26,18 @@ namespace {
 constexpr std::size_t copy_range = 0xffff;
 // The longest packet and the attributes around it. An odd number of cache lines, so that the fronts
 // of the slots do not all fall on the same few sets of the cache.
-constexpr std::size_t slot_size = 65536 + std::size_t{19} * 64;
+constexpr std::size_t slot_size = 65536 + std::size_t{21} * 64;
+// In front of what is received: so that there is room for a longer packet and its verdict's header,
+// however short the header was that it came with.
+constexpr std::size_t slot_front = 2 * Queue::room_before;
 constexpr std::size_t receive_at_once = 64;
 // Sends larger than this gain nothing: the kernel copies each into memory it has to map.
 constexpr std::size_t send_at_most = std::size_t{32} * 1024;
-constexpr std::size_t largest_verdict = 65536 + 256;
+constexpr std::size_t most_pieces = 64;
+constexpr std::size_t small_verdict =
+    sizeof(nlmsghdr) + sizeof(nfgenmsg) + NLA_HDRLEN + sizeof(nfqnl_msg_verdict_hdr);
+constexpr std::size_t mark_size = NLA_HDRLEN + sizeof(std::uint32_t);
+static_assert(small_verdict + mark_size + NLA_HDRLEN <= Queue::room_before);
 constexpr int send_buffer = 4 << 20;
 
 std::string name_of(std::uint16_t number) {
@@ -110,8 +117,9 @@ Queue::Queue(const Options& options, UniqueFd socket)
     : number_(options.number),
       socket_(std::move(socket)),
       arena_(std::make_unique<Arena>(options.slots)),
-      outgoing_(send_at_most + largest_verdict) {
+      small_(send_at_most + small_verdict + mark_size) {
   free_.reserve(options.slots);
+  pieces_.reserve(most_pieces);
   for (std::size_t i = options.slots; i-- > 0;) free_.push_back(static_cast<std::uint32_t>(i));
   for (std::size_t i = 0; i < receive_at_once; ++i) {
     arena_->headers[i].msg_hdr.msg_iov = &arena_->vectors[i];
@@ -206,7 +214,7 @@ Result<void> Queue::receive(std::size_t most, std::vector<Held>& out) {
     for (std::size_t i = 0; i < wanted; ++i) {
       slots[i] = free_.back();
       free_.pop_back();
-      const ByteSpan memory = arena_->slot(slots[i]);
+      const ByteSpan memory = arena_->slot(slots[i]).subspan(slot_front);
       arena_->vectors[i] = {memory.data(), memory.size()};
     }
     const int count = ::recvmmsg(socket_.get(), arena_->headers.data(),
@@ -228,7 +236,7 @@ Result<void> Queue::take(std::size_t index, std::uint32_t slot, std::vector<Held
   const mmsghdr& header = arena_->headers[index];
   const bool is_cut = (header.msg_hdr.msg_flags & MSG_TRUNC) != 0;
   const QueueMessage message =
-      read_queue_message(arena_->slot(slot).first(is_cut ? 0 : header.msg_len));
+      read_queue_message(arena_->slot(slot).subspan(slot_front, is_cut ? 0 : header.msg_len));
   if (const auto* packet = std::get_if<QueuedPacket>(&message)) {
     count_gap(packet->id);
     ++counters_.received;
@@ -256,48 +264,95 @@ void Queue::count_gap(std::uint32_t id) noexcept {
   last_id_ = id;
 }
 
-Result<ByteSpan> Queue::append(std::uint32_t id, std::uint32_t verdict,
-                               std::optional<std::uint32_t> mark,
-                               std::optional<std::size_t> payload) {
-  if (outgoing_used_ >= send_at_most) CS_CHECK(flush());
-  // One more always fits: there is room for the largest behind send_at_most.
-  MessageWriter writer(ByteSpan(outgoing_).subspan(outgoing_used_));
-  begin_message(writer, NFQNL_MSG_VERDICT, 0, number_);
-  writer.attribute(NFQA_VERDICT_HDR, nfqnl_msg_verdict_hdr{htonl(verdict), htonl(id)});
-  if (mark) writer.attribute(NFQA_MARK, htonl(*mark));
-  ByteSpan place;
-  if (payload) {
-    if (*payload > max_queue_payload) panic("Queue: a packet longer than a verdict can carry");
-    place = writer.attribute(NFQA_PAYLOAD, *payload);
-  }
-  writer.finish();
-  outgoing_used_ += writer.size();
-  return place;
-}
-
 Result<void> Queue::drop(std::uint32_t id) {
-  CS_TRY([[maybe_unused]] const ByteSpan none, append(id, NF_DROP, {}, {}));
-  return {};
+  return decide(id, NF_DROP, {});
 }
 
 Result<void> Queue::accept(std::uint32_t id, std::optional<std::uint32_t> mark) {
-  CS_TRY([[maybe_unused]] const ByteSpan none, append(id, NF_ACCEPT, mark, {}));
+  return decide(id, NF_ACCEPT, mark);
+}
+
+namespace {
+
+void begin_verdict(MessageWriter& writer, std::uint16_t queue, std::uint32_t id,
+                   std::uint32_t verdict, std::optional<std::uint32_t> mark) noexcept {
+  begin_message(writer, NFQNL_MSG_VERDICT, 0, queue);
+  writer.attribute(NFQA_VERDICT_HDR, nfqnl_msg_verdict_hdr{htonl(verdict), htonl(id)});
+  if (mark) writer.attribute(NFQA_MARK, htonl(*mark));
+}
+
+}  // namespace
+
+Result<void> Queue::decide(std::uint32_t id, std::uint32_t verdict,
+                           std::optional<std::uint32_t> mark) {
+  CS_CHECK(make_room());
+  const ByteSpan rest = ByteSpan(small_).subspan(small_used_);
+  MessageWriter writer(rest);
+  begin_verdict(writer, number_, id, verdict, mark);
+  writer.finish();
+  add_piece(rest.first(writer.size()));
+  small_used_ += writer.size();
   return {};
 }
 
-Result<ByteSpan> Queue::accept_as(std::uint32_t id, std::optional<std::uint32_t> mark,
-                                  std::size_t size) {
-  return append(id, NF_ACCEPT, mark, size);
+ByteSpan Queue::room(const Held& held, std::size_t before, std::size_t size) const {
+  const ByteSpan slot = arena_->slot(held.slot);
+  const auto at = static_cast<std::size_t>(held.packet.payload.data() - slot.data());
+  if (before > room_before || size > max_queue_payload)
+    panic("Queue: a packet longer than a verdict can carry");
+  return slot.subspan(at - before, size);
+}
+
+// The verdict's header goes right in front of the packet, over what it came with.
+Result<void> Queue::accept_as(const Held& held, std::optional<std::uint32_t> mark,
+                              ByteSpan packet) {
+  CS_CHECK(make_room());
+  const ByteSpan slot = arena_->slot(held.slot);
+  const auto at = static_cast<std::size_t>(packet.data() - slot.data());
+  const std::size_t header = small_verdict + (mark ? mark_size : 0) + NLA_HDRLEN;
+  const ByteSpan message = slot.subspan(at - header, header + NLA_ALIGN(packet.size()));
+  MessageWriter writer(message);
+  begin_verdict(writer, number_, held.packet.id, NF_ACCEPT, mark);
+  if (writer.attribute(NFQA_PAYLOAD, packet.size()).data() != packet.data())
+    panic("Queue: a verdict's header is not as long as it was said");
+  writer.finish();
+  add_piece(message);
+  return {};
+}
+
+Result<void> Queue::make_room() {
+  if (pieces_size_ < send_at_most && pieces_.size() < most_pieces) return {};
+  return flush();
+}
+
+void Queue::add_piece(ByteSpan bytes) {
+  pieces_size_ += bytes.size();
+  if (!pieces_.empty()) {
+    iovec& last = pieces_.back();
+    if (static_cast<std::uint8_t*>(last.iov_base) + last.iov_len == bytes.data()) {
+      last.iov_len += bytes.size();
+      return;
+    }
+  }
+  pieces_.push_back({bytes.data(), bytes.size()});
 }
 
 Result<void> Queue::flush() {
-  if (outgoing_used_ == 0) return {};
-  const std::size_t size = std::exchange(outgoing_used_, 0);
+  if (pieces_.empty()) return {};
+  msghdr message{};
+  message.msg_iov = pieces_.data();
+  message.msg_iovlen = pieces_.size();
   // The kernel works on all of it before this returns; there is nothing to wait for.
-  while (::send(socket_.get(), outgoing_.data(), size, 0) < 0) {
-    if (errno != EINTR) return from_errno(errno, "giving verdicts to " + name_of(number_));
+  Result<void> result;
+  while (::sendmsg(socket_.get(), &message, 0) < 0) {
+    if (errno == EINTR) continue;
+    result = from_errno(errno, "giving verdicts to " + name_of(number_));
+    break;
   }
-  return {};
+  pieces_.clear();
+  pieces_size_ = 0;
+  small_used_ = 0;
+  return result;
 }
 
 }  // namespace cs

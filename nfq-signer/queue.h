@@ -2,6 +2,8 @@
 // One NFQUEUE, in bulk: many packets per receive, many verdicts per send, no allocation in between.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -75,8 +77,13 @@ class Queue {
   // replaces the packet's; without one it stays.
   Result<void> drop(std::uint32_t id);
   Result<void> accept(std::uint32_t id, std::optional<std::uint32_t> mark);
-  // Accept, with these `size` bytes in the packet's place: to be filled before the next call.
-  Result<ByteSpan> accept_as(std::uint32_t id, std::optional<std::uint32_t> mark, std::size_t size);
+  // Accept, with these bytes in the packet's place. They lie in the packet's room() and must stay
+  // as they are until flush(), which is to come before the next receive().
+  Result<void> accept_as(const Held& held, std::optional<std::uint32_t> mark, ByteSpan packet);
+  // The packet's own memory and what is around it: from `before` bytes in front of it, at most
+  // room_before, to `size` bytes behind that, at most room_before more than a packet may have.
+  [[nodiscard]] ByteSpan room(const Held& held, std::size_t before, std::size_t size) const;
+  static constexpr std::size_t room_before = 64;
   Result<void> flush();
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -89,16 +96,20 @@ class Queue {
   Result<void> send_config(std::uint16_t type, ByteView value, bool wait, const char* tried);
   Result<void> take(std::size_t index, std::uint32_t slot, std::vector<Held>& out);
   void count_gap(std::uint32_t id) noexcept;
-  // Room for a verdict message with `payload` bytes; what is written is part of the next flush().
-  Result<ByteSpan> append(std::uint32_t id, std::uint32_t verdict,
-                          std::optional<std::uint32_t> mark, std::optional<std::size_t> payload);
+  Result<void> decide(std::uint32_t id, std::uint32_t verdict, std::optional<std::uint32_t> mark);
+  Result<void> make_room();
+  void add_piece(ByteSpan bytes);
 
   std::uint16_t number_;
   UniqueFd socket_;
   std::unique_ptr<Arena> arena_;
   std::vector<std::uint32_t> free_;
-  std::vector<std::uint8_t> outgoing_;
-  std::size_t outgoing_used_ = 0;
+  // Verdicts that wait for flush(): those without a packet are in `small_`, the others in the
+  // packets' own slots.
+  std::vector<iovec> pieces_;
+  std::size_t pieces_size_ = 0;
+  std::vector<std::uint8_t> small_;
+  std::size_t small_used_ = 0;
   std::uint32_t last_id_ = 0;
   Counters counters_;
 };

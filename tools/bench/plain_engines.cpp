@@ -76,9 +76,9 @@ class DropEngine final : public PlainEngine {
 // Gives the packet back with `extension` in it.
 Result<void> grow(Queue& queue, const Queue::Held& held, const Layout& at, ByteView extension) {
   const ByteView packet = held.packet.payload;
-  CS_TRY(const ByteSpan out, queue.accept_as(held.packet.id, {}, packet.size() + extension.size()));
+  const ByteSpan out = queue.room(held, 0, packet.size() + extension.size());
   insert_extension(at, packet, extension, out);
-  return {};
+  return queue.accept_as(held, {}, out);
 }
 
 class MangleEngine final : public PlainEngine {
