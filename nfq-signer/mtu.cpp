@@ -77,7 +77,8 @@ Error too_small(const Question& question, std::size_t least, std::ptrdiff_t left
                                      std::to_string(std::max<std::ptrdiff_t>(left, 0)) +
                                      " bytes for the extension; it has at least " +
                                      std::to_string(padded(question.sa, fixed_extension)))
-      .with_hint("set mtu_policy = \"fragment\" for this peer, or use a path with a larger MTU");
+      .with_hint(
+          "set mtu.policy = \"fragment\" in the configuration, or use a path with a larger MTU");
 }
 
 }  // namespace
@@ -142,11 +143,9 @@ Result<Plan> plan(const Question& question) {
   plan.extension = padded(sa, largest_extension(question.suite, plan.batch));
   const std::size_t fits = inner_mtu(sa, question.path, plan.extension);
   plan.fragments = fits < least;
-  plan.inner_mtu = std::max(fits, least);
+  plan.inner_mtu = std::max(fits, least_ipv4);
   if (question.configured != 0) plan.inner_mtu = std::min(plan.inner_mtu, question.configured);
-  plan.inner_ipv6_fits = fits >= least_ipv6;
-  plan.mss_v4 = mss(false, plan.inner_mtu);
-  plan.mss_v6 = mss(true, plan.inner_mtu);
+  plan.inner_mtu_ipv6 = std::max(plan.inner_mtu, least_ipv6);
   return plan;
 }
 

@@ -59,7 +59,7 @@ struct Encapsulation {
 [[nodiscard]] std::uint32_t largest_batch(const Encapsulation& sa, Suite suite, std::ptrdiff_t room,
                                           std::uint32_t wanted) noexcept;
 
-// `mtu_policy` of the configuration: what gives way where the inner MTU would fall below its least.
+// `mtu.policy` of the configuration: what gives way where the inner MTU would fall below its least.
 enum class Policy : std::uint8_t { cap, fragment };  // the batch; or grown packets are fragmented
 
 struct Question {
@@ -73,13 +73,11 @@ struct Question {
 };
 
 struct Plan {
-  std::size_t inner_mtu = 0;  // for the inner routes
-  std::uint16_t mss_v4 = 0;
-  std::uint16_t mss_v6 = 0;
-  std::uint32_t batch = 0;       // the most packets a batch may have
-  std::size_t extension = 0;     // the most bytes an extension then has
-  bool fragments = false;        // outer packets may be longer than the path: clear DF
-  bool inner_ipv6_fits = false;  // 1280 bytes of IPv6 go through without fragments
+  std::size_t inner_mtu = 0;       // for the inner routes of IPv4, and what MSS follows from
+  std::size_t inner_mtu_ipv6 = 0;  // for those of IPv6: the same, but never below 1280
+  std::uint32_t batch = 0;         // the most packets a batch may have
+  std::size_t extension = 0;       // the most bytes an extension then has
+  bool fragments = false;          // outer packets may be longer than the path: clear DF
 };
 
 // Refuses (`invalid`) what cannot be, and (`limit`) a path too small for policy `cap`.
