@@ -19,6 +19,7 @@ struct OutboundWorker::Keyed {
 struct OutboundWorker::Peer {
   WorkerPeer what;
   std::shared_ptr<Keyed> keyed;  // null: no key
+  std::size_t max_batch = 0;
   std::vector<Waiting> gathered;
   BootTime next_batch = BootTime::min();
 };
@@ -72,13 +73,34 @@ OutboundWorker::Peer* OutboundWorker::find(std::uint32_t id) noexcept {
 }
 
 void OutboundWorker::set_peer(WorkerPeer peer) {
+  const std::size_t most = batch_limit(peer);
   if (Peer* known = find(peer.id)) {
     known->what = std::move(peer);
+    known->max_batch = most;
     return;
   }
   Peer& made = peers_.emplace_back();
   made.what = std::move(peer);
+  made.max_batch = most;
   made.gathered.reserve(options_.max_batch);
+}
+
+void OutboundWorker::set_paths(std::vector<PathLimit> paths) {
+  paths_ = std::move(paths);
+  smallest_path_ = max_packet;
+  for (const PathLimit& path : paths_) smallest_path_ = std::min(smallest_path_, path.mtu);
+  for (Peer& peer : peers_) peer.max_batch = batch_limit(peer.what);
+}
+
+// A batch may go to any of its addresses.
+std::size_t OutboundWorker::batch_limit(const WorkerPeer& peer) const noexcept {
+  std::size_t most = options_.max_batch;
+  for (const PathLimit& path : paths_) {
+    const auto& addresses = peer.addresses;
+    if (std::find(addresses.begin(), addresses.end(), path.address) != addresses.end())
+      most = std::min(most, std::max<std::size_t>(path.max_batch, 1));
+  }
+  return most;
 }
 
 bool OutboundWorker::set_key(std::uint32_t peer, OutboundKey key,
@@ -176,7 +198,7 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   waiting.translation = is_translated ? translation_size : 0;
   std::size_t most = largest_extension(peer->keyed->key.scope().suite,
                                        static_cast<std::uint32_t>(options_.max_batch));
-  most += padding_for(waiting.at, most);
+  most += waiting.at.ipv6 ? padding_for(waiting.at, most) : sizeof(Original);
   const std::size_t before = packet.size() + waiting.translation;
   if (check_growth(waiting.at, before, most) != Reason::none || before + most > max_queue_payload) {
     return drop(held, WorkerCounters::of(counters_->dropped, Reason::too_big));
@@ -200,7 +222,7 @@ std::optional<std::chrono::nanoseconds> OutboundWorker::wait_of(const Peer& peer
   constexpr auto zero = std::chrono::nanoseconds::zero();
   if (peer.gathered.empty() || peer.keyed->in_flight >= peer.keyed->signer->depth())
     return std::nullopt;
-  if (peer.gathered.size() >= options_.max_batch) return zero;
+  if (peer.gathered.size() >= peer.max_batch) return zero;
   return std::max<std::chrono::nanoseconds>(peer.next_batch - std::min(now, peer.next_batch), zero);
 }
 
@@ -208,7 +230,7 @@ void OutboundWorker::close(Peer& peer, BootTime now) {
   if (spare_.empty()) spare_.push_back(std::make_unique<Flight>(options_.max_batch));
   std::unique_ptr<Flight> flight = std::move(spare_.back());
   spare_.pop_back();
-  const std::size_t count = std::min(peer.gathered.size(), options_.max_batch);
+  const std::size_t count = std::min(peer.gathered.size(), peer.max_batch);
   const auto end = peer.gathered.begin() + static_cast<std::ptrdiff_t>(count);
   flight->packets.assign(peer.gathered.begin(), end);
   peer.gathered.erase(peer.gathered.begin(), end);
@@ -317,10 +339,14 @@ Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t 
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): write_extensions() fills what is used
   std::array<std::array<std::uint8_t, max_extension>, OutboundBatch::at_once> memory;
   std::array<ByteSpan, OutboundBatch::at_once> extensions;
-  const std::array<std::optional<Original>, OutboundBatch::at_once> originals{};
+  std::array<std::optional<Original>, OutboundBatch::at_once> originals{};
+  std::array<std::uint16_t, OutboundBatch::at_once> identifications{};
   for (std::size_t i = 0; i < count; ++i) {
-    extensions[i] = ByteSpan(memory[i]).first(
-        flight.batch.extension_size(flight.packets[first + i].at, first + i));
+    const auto& [held, at, translation] = flight.packets[first + i];
+    std::size_t size = flight.batch.extension_size(at, first + i);
+    originals[i] = fit_to_path(at, held.packet.payload, size + translation, identifications[i]);
+    if (originals[i]) size = flight.batch.extension_size(at, first + i, originals[i]);
+    extensions[i] = ByteSpan(memory[i]).first(size);
   }
   flight.batch.write_extensions(first, std::span(originals).first(count),
                                 std::span(extensions).first(count));
@@ -329,12 +355,44 @@ Result<void> OutboundWorker::give_back_signed(const Flight& flight, std::size_t 
     const ByteView packet = held.packet.payload;
     const std::size_t size = translation + packet.size() + extensions[i].size();
     const ByteSpan out = queue_.room(held, translation, size);
-    insert_extension(at, packet, extensions[i], out.subspan(translation));
+    const ByteSpan whole = out.subspan(translation);
+    insert_extension(at, packet, extensions[i], whole);
+    if (originals[i]) clear_dont_fragment(whole, identifications[i]);
     if (translation != 0) translate(at, options_.translator.port, out);
     CS_CHECK(queue_.accept_as(held, options_.mark.of(held.packet), out));
     queue_.release(held);
   }
   return {};
+}
+
+// Counts what is longer than its path. What clearing DF there replaces, with the identification to
+// write; none: DF stays as it is.
+std::optional<Original> OutboundWorker::fit_to_path(const Layout& at, ByteView packet,
+                                                    std::size_t added,
+                                                    std::uint16_t& identification) const noexcept {
+  const std::size_t size = packet.size() + added;
+  const PathLimit* const path = exceeded_path(at, packet, size);
+  if (path == nullptr) return std::nullopt;
+  const bool has_df = has_dont_fragment(at, packet);
+  const auto original = path->clears_df ? original_of(at, packet) : std::nullopt;
+  if (has_df && !original) {
+    path->counters->lose(size);
+    return std::nullopt;
+  }
+  path->counters->fragmented.fetch_add(1, std::memory_order_relaxed);
+  if (original) identification = path->counters->next_identification.fetch_add(1);
+  return original;
+}
+
+// Null: it fits, as far as anybody knows.
+const PathLimit* OutboundWorker::exceeded_path(const Layout& at, ByteView packet,
+                                               std::size_t size) const noexcept {
+  if (size <= smallest_path_) return nullptr;
+  const Address destination = destination_of(at, packet);
+  const auto found = std::find_if(paths_.begin(), paths_.end(), [&](const PathLimit& path) {
+    return path.address == destination && path.mtu < size;
+  });
+  return found == paths_.end() ? nullptr : &*found;
 }
 
 Result<void> OutboundWorker::drop(const Queue::Held& held, Counter& counter) {

@@ -15,6 +15,7 @@
 #include "nfq-signer/counters.h"
 #include "nfq-signer/hash.h"
 #include "nfq-signer/outbound.h"
+#include "nfq-signer/path.h"
 #include "nfq-signer/peer.h"
 #include "nfq-signer/queue.h"
 #include "nfq-signer/root_signer.h"
@@ -57,6 +58,10 @@ class OutboundWorker {
   // What was gathered for it is dropped.
   Result<void> remove_key(std::uint32_t peer);
 
+  // What is known of paths, in place of what was. To an address that is not among them packets go
+  // as they are.
+  void set_paths(std::vector<PathLimit> paths);
+
   // While closed, what comes is dropped.
   void set_closed(bool closed) noexcept { is_closed_ = closed; }
 
@@ -93,6 +98,12 @@ class OutboundWorker {
   Result<void> sort(const Queue::Held& held, const Now& now);
   [[nodiscard]] Peer* find(std::uint32_t id) noexcept;
   [[nodiscard]] Peer* peer_for(const Layout& at, ByteView packet) noexcept;
+  [[nodiscard]] std::size_t batch_limit(const WorkerPeer& peer) const noexcept;
+  [[nodiscard]] std::optional<Original> fit_to_path(const Layout& at, ByteView packet,
+                                                    std::size_t added,
+                                                    std::uint16_t& identification) const noexcept;
+  [[nodiscard]] const PathLimit* exceeded_path(const Layout& at, ByteView packet,
+                                               std::size_t size) const noexcept;
   Result<void> forget_gathered(Peer& peer);
   void retire(Peer& peer);
   [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
@@ -111,6 +122,8 @@ class OutboundWorker {
   Options options_;
   PacketHasher hasher_;
   std::vector<Peer> peers_;
+  std::vector<PathLimit> paths_;
+  std::size_t smallest_path_ = max_packet;  // nothing up to here exceeds any
   std::vector<UsedLane> used_lanes_;
   std::vector<std::unique_ptr<Flight>> flights_;  // in the order they were closed
   std::vector<std::unique_ptr<Flight>> spare_;

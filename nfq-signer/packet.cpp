@@ -237,6 +237,10 @@ std::optional<Original> original_of(const Layout& at, ByteView packet) noexcept 
   return now;
 }
 
+bool has_dont_fragment(const Layout& at, ByteView packet) noexcept {
+  return !at.ipv6 && (get16(packet, 6) & Original::only_flags) != 0;
+}
+
 ByteSpan remove_extension(const Layout& at, ByteSpan packet, std::size_t size,
                           const std::optional<Original>& original) noexcept {
   const std::size_t front = at.end_of_icv(packet.size()) - size;

@@ -66,6 +66,7 @@ void insert_extension(const Layout& at, ByteView packet, ByteView extension, Byt
 // Clears DF and writes `identification`, in an IPv4 header that is there.
 void clear_dont_fragment(ByteSpan packet, std::uint16_t identification) noexcept;
 [[nodiscard]] std::optional<Original> original_of(const Layout& at, ByteView packet) noexcept;
+[[nodiscard]] bool has_dont_fragment(const Layout& at, ByteView packet) noexcept;
 
 // The reverse, within the packet's own memory: what comes back is part of it. Destroys the bytes of
 // the extension in AH, so they must have been copied. `size` is at most what lies before

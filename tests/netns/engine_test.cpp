@@ -491,6 +491,61 @@ TEST_P(Engine, AKeyThatEndedSignsNothing) {
   EXPECT_FALSE(get(capture_.receive(kSilence)));
 }
 
+void set_dont_fragment(Packet& packet, bool df = true) {
+  put16(packet, 6, df ? 0x4000 : 0);
+  put16(packet, 10, 0);
+  put16(packet, 10, static_cast<std::uint16_t>(~ones_sum(ByteView(packet).first(20))));
+}
+
+using EngineOverIpv4 = Engine;  // IPv6 has no DF
+TEST_P(EngineOverIpv4, WhatThePathCannotTakeGoesInFragmentsAndComesBackWhole) {
+  const OutThread out = start_signer();
+  const InThread in = start_verifier();
+  get(pair_.a.must({"ip", "link", "set", "left", "mtu", "576"}));
+  const auto counters = std::make_shared<PathCounters>(std::uint16_t{0xffff});
+  const auto set_path = [&](bool clears_df) {
+    const PathLimit narrow{address(kAddressesB), 576, 64, clears_df, counters};
+    get(out->call([&](OutboundWorker& worker) { worker.set_paths({narrow}); }));
+  };
+  set_path(true);
+  for (Packet sent : {esp(500), ah(500), esp(300)}) {
+    set_dont_fragment(sent);
+    get(sender_.send(sent));
+    expect_received(sent);
+  }
+  Packet free = esp(500);
+  set_dont_fragment(free, false);
+  get(sender_.send(free));
+  expect_received(free);
+  EXPECT_EQ(counters->fragmented.load(), 3U);  // all but the short one
+  EXPECT_EQ(counters->next_identification.load(), 1U);
+  set_path(false);
+  Packet lost = esp(500);
+  set_dont_fragment(lost);
+  get(sender_.send(lost));
+  expect_silence();
+  EXPECT_EQ(counters->lost.load(), 1U);
+  EXPECT_EQ(counters->largest_lost.load(), lost.size() + fixed_extension);
+}
+
+TEST_P(Engine, ABatchIsNoLargerThanItsPathAllows) {
+  auto owned = std::make_unique<SlowSigner>(ends_.signing(), 1);
+  SlowSigner& signer = *owned;
+  const OutThread out = start_signer(std::move(owned), {.interval = std::chrono::microseconds(0)});
+  const auto counters = std::make_shared<PathCounters>(std::uint16_t{0});
+  const PathLimit four{address(kAddressesB), 1500, 4, false, counters};
+  get(out->call([&](OutboundWorker& worker) { worker.set_paths({four}); }));
+  for (int i = 0; i < 9; ++i) get(sender_.send(esp()));
+  for (std::uint64_t batch = 1; batch <= 3; ++batch) {
+    await(out->counters().received, 9);
+    while (signer.waiting() == 0) std::this_thread::yield();
+    signer.answer();
+  }
+  EXPECT_EQ(get(capture_.collect(9, kPatience)).size(), 9U);
+  for (std::size_t i = 3; i < 16; ++i) EXPECT_EQ(out->counters().batch_sizes.at(i).value(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Alone, EngineOverIpv4, testing::Values(Family::v4));
 INSTANTIATE_TEST_SUITE_P(BothFamilies, Engine, testing::Values(Family::v4, Family::v6),
                          [](const auto& param) {
                            return param.param == Family::v4 ? "IPv4" : "IPv6";
