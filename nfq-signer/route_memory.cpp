@@ -72,14 +72,18 @@ Result<void> write_all(int fd, std::string_view text, const std::string& path) {
 
 // A rename or removal is on disk once its directory is.
 Result<void> sync_directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const std::string directory = directory_of(path);
   const UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd || fsync(fd.get()) != 0) return from_errno(errno, "writing directory " + directory);
   return {};
 }
 
 }  // namespace
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
 
 Result<std::vector<Remembered>> parse_memory(std::string_view text) {
   if (!text.starts_with(first_line)) {

@@ -27,6 +27,9 @@ struct Remembered {
   bool operator==(const Remembered&) const = default;
 };
 
+// Of a file, as open() takes it.
+std::string directory_of(const std::string& path);
+
 inline constexpr std::size_t max_remembered = 4096;
 
 // No file is no routes. Refuses a file that is not exactly of the form written, rather than act on
@@ -36,7 +39,7 @@ Result<std::vector<Remembered>> parse_memory(std::string_view text);
 std::string format_memory(const std::vector<Remembered>& routes);
 
 // Either the old file or the new one is there, whenever it ends. None for no routes. The directory
-// must be there, and only root may write to it.
+// must be there, and nobody else may write to it.
 Result<void> write_memory(const std::string& path, const std::vector<Remembered>& routes);
 
 }  // namespace cs::rt

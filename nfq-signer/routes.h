@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "nfq-signer/route_memory.h"
 #include "nfq-signer/route_message.h"
 #include "nfq-signer/rtnetlink.h"
@@ -54,10 +55,10 @@ class PathMtuWatch {
   std::optional<PathMtu> last_;
 };
 
-// One object per state file at a time.
 class InnerRoutes {
  public:
-  // Reads what a predecessor remembered. The directory of `state_file` must be there, root's only.
+  // Reads what a predecessor remembered. The directory of `state_file` must be there, and nobody
+  // else may write to it. One object at a time has it; for another this fails with `busy`.
   static Result<InnerRoutes> open(Socket socket, std::string state_file);
 
   // The unicast routes of these tables whose destination lies in one of these prefixes. A route
@@ -79,9 +80,10 @@ class InnerRoutes {
   [[nodiscard]] std::span<const Remembered> remembered() const noexcept { return memory_; }
 
  private:
-  InnerRoutes(Socket socket, std::string state_file, std::vector<Remembered> memory)
+  InnerRoutes(Socket socket, std::string state_file, UniqueFd held, std::vector<Remembered> memory)
       : socket_(std::move(socket)),
         state_file_(std::move(state_file)),
+        held_(std::move(held)),
         memory_(std::move(memory)) {}
   Result<Route> find(const RouteKey& key);
   Result<void> refuse_peers(const RouteKey& key, std::span<const Peer> peers);
@@ -91,6 +93,7 @@ class InnerRoutes {
 
   Socket socket_;
   std::string state_file_;
+  UniqueFd held_;  // the file's directory, locked
   std::vector<Remembered> memory_;
 };
 

@@ -156,6 +156,9 @@ TEST_P(InnerRoute, IsPutBackByTheSuccessorOfAKilledProcess) {
   }
   EXPECT_NE(shown().find("mtu 1300"), std::string::npos) << shown();
   InnerRoutes successor = open();
+  const auto second = InnerRoutes::open(socket(), state());
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().kind(), ErrorKind::busy) << "two keep the same routes";
   EXPECT_EQ(successor.remembered().size(), 1U);
   get(successor.set_mtu(key(), kMtu, peers()));
   get(successor.restore_all());
@@ -172,8 +175,7 @@ TEST_P(InnerRoute, IsPutBackWhenTheChangeNeverCame) {
   EXPECT_EQ(shown(), before);
   EXPECT_FALSE(remembers());
 
-  InnerRoutes killed = open();
-  get(killed.set_mtu(key(), kMtu, peers()));
+  get(open().set_mtu(key(), kMtu, peers()));
   get(write_memory(state(), {{key(), 0, {kMtu - 10, kMtu}}}));
   get(open().restore_all());
   EXPECT_EQ(shown(), before);
