@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "nfq-signer/config.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
@@ -25,16 +24,6 @@ constexpr std::size_t max_file = 65536;
 
 std::string place(const std::string& name, const toml::source_region& region) {
   return name + ":" + std::to_string(region.begin.line) + ":" + std::to_string(region.begin.column);
-}
-
-std::optional<Address> address_of(const std::string& text) {
-  const bool ipv6 = text.find(':') != std::string::npos;
-  std::array<std::uint8_t, 16> bytes{};
-  // The C library would stop at a zero byte.
-  if (text.find('\0') != std::string::npos ||
-      inet_pton(ipv6 ? AF_INET6 : AF_INET, text.c_str(), bytes.data()) != 1)
-    return std::nullopt;
-  return mapped_address(ByteView(bytes).first(ipv6 ? 16 : 4));
 }
 
 // Reads fields out of one table, and knows which it was not asked for.
@@ -83,19 +72,40 @@ class Reader {
       out.push_back(static_cast<T>(*value));
     }
   }
-  void addresses(const char* field, std::vector<Address>& out, std::size_t at_most) {
+  void flag(const char* field, bool& out) {
     const toml::node* node = find(field);
     if (node == nullptr) return;
-    const std::string wanted = "a list of up to " + std::to_string(at_most) + " IP addresses";
-    const toml::array* array = node->as_array();
-    if (array == nullptr || array->size() > at_most) return refuse(*node, field, wanted);
-    out.clear();
-    for (const toml::node& element : *array) {
-      const auto address = address_of(element.value_exact<std::string>().value_or(""));
-      if (!address) return refuse(element, field, wanted);
-      out.push_back(*address);
-    }
+    const auto value = node->value_exact<bool>();
+    if (!value) return refuse(*node, field, "true or false");
+    out = *value;
   }
+  // One of two words; the first means false.
+  void either(const char* field, bool& out, const char* no, const char* yes) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const auto value = node->value_exact<std::string>();
+    if (!value || (*value != no && *value != yes)) {
+      return refuse(*node, field, "\"" + std::string(no) + "\" or \"" + yes + "\"");
+    }
+    out = *value == yes;
+  }
+  // What T::parse() makes of a text, or of each of a list of them.
+  template <class T>
+  void parsed(const char* field, T& out) {
+    if (const toml::node* node = find(field); node != nullptr) parse(*node, field, out);
+  }
+  template <class T>
+  void parsed(const char* field, std::vector<T>& out, std::size_t at_most) {
+    const toml::node* node = find(field);
+    if (node == nullptr) return;
+    const toml::array* array = node->as_array();
+    if (array == nullptr || array->size() > at_most) {
+      return refuse(*node, field, "a list of up to " + std::to_string(at_most) + " texts");
+    }
+    out.clear();
+    for (const toml::node& element : *array) parse(element, field, out.emplace_back());
+  }
+  [[nodiscard]] bool has(const char* field) const { return table_.contains(field); }
   // After all fields were asked for.
   [[nodiscard]] Result<void> finish() const {
     if (wrong_) return *wrong_;
@@ -114,6 +124,15 @@ class Reader {
     asked_.insert(field);
     return table_.get(field);
   }
+  template <class T>
+  void parse(const toml::node& node, const char* field, T& out) {
+    auto value = T::parse(node.value_exact<std::string>().value_or(""));
+    if (value.ok()) {
+      out = *value;
+    } else {
+      refuse(node, field, "right: " + value.error().message());
+    }
+  }
   [[nodiscard]] std::string name(std::string_view field) const {
     return section_ + "." + std::string(field);
   }
@@ -129,6 +148,65 @@ class Reader {
   std::set<std::string_view> asked_;
   std::optional<Error> wrong_;
 };
+
+void read_mtu(Reader& r, Config& out) {
+  auto interval = static_cast<std::uint32_t>(out.mtu_interval.count());
+  bool fragments = false;
+  r.either("policy", fragments, "cap", "fragment");
+  r.numbers("tables", out.route_tables, 16, 1, std::numeric_limits<std::uint32_t>::max());
+  r.text("memory", out.route_memory, 255);
+  r.number("interval_ms", interval, 100, 60'000);
+  out.mtu_interval = std::chrono::milliseconds(interval);
+  out.mtu_policy = fragments ? mtu::Policy::fragment : mtu::Policy::cap;
+}
+
+Result<void> read_tunnel(Reader& r, const std::string& where, mtu::Tunnel& out) {
+  constexpr std::size_t longest = 64;
+  bool is_transport = false;
+  bool is_ah = false;
+  bool is_wide = false;
+  r.parsed("peer", out.peer);
+  r.parsed("inner", out.inner, mtu::Tunnel::max_inner);
+  r.either("mode", is_transport, "tunnel", "transport");
+  r.either("protocol", is_ah, "esp", "ah");
+  r.either("nodes", is_wide, "16", "32");
+  r.flag("udp", out.sa.udp);
+  r.flag("align4", out.sa.ah_align4);
+  r.number("iv", out.sa.iv, 0, longest);
+  r.number("icv", out.sa.icv, 0, longest);
+  r.number("block", out.sa.block, 1, longest);
+  if (r.has("overhead")) r.number("overhead", out.sa.measured.emplace(), 1, 1024);
+  r.number("mtu", out.most_inner, mtu::least_ipv4, max_packet);
+  r.number("path_mtu", out.most_path, mtu::least_ipv4, max_packet);
+  CS_CHECK(r.finish());
+  out.sa.outer_ipv6 = out.peer.ipv6;
+  out.sa.mode = is_transport ? mtu::Mode::transport : mtu::Mode::tunnel;
+  out.sa.protocol = is_ah ? Protocol::ah : Protocol::esp;
+  out.suite = is_wide ? Suite::p256_node32 : Suite::p256_node16;
+  const auto refuse = [&](const char* why) { return Error(ErrorKind::invalid, where + why); };
+  if (!r.has("peer")) return refuse("tunnel.peer is missing: the other gateway's address");
+  if (is_transport && !out.inner.empty())
+    return refuse("tunnel.inner: transport mode has no inner networks");
+  if (!is_transport && out.inner.empty())
+    return refuse("tunnel.inner is missing: the networks behind the peer");
+  // With a path that takes anything: what is refused then can never be.
+  const auto planned = mtu::plan(mtu::question_for(out, mtu::Policy::fragment, 1, max_packet));
+  return planned.ok() ? Result<void>() : refuse(planned.error().message().c_str());
+}
+
+Result<void> read_tunnels(const toml::node& node, const std::string& name, Config& out) {
+  const toml::array* array = node.as_array();
+  if (array == nullptr || !array->is_array_of_tables() || array->size() > mtu::Tunnel::max_count) {
+    return Error(ErrorKind::invalid, place(name, node.source()) +
+                                         ": tunnel has to be [[tunnel]], at most " +
+                                         std::to_string(mtu::Tunnel::max_count) + " times");
+  }
+  for (const toml::node& element : *array) {
+    Reader reader(*element.as_table(), name, "tunnel");
+    CS_CHECK(read_tunnel(reader, place(name, element.source()) + ": ", out.tunnels.emplace_back()));
+  }
+  return {};
+}
 
 using Section = std::function<void(Reader&)>;
 
@@ -154,7 +232,10 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
       {"translator",
        [&out](Reader& r) {
          r.number("port", out.translator.port, 1, 65535);
-         r.addresses("peers", out.translator.peers, 1024);
+         std::vector<rt::Address> peers;
+         r.parsed("peers", peers, 1024);
+         for (const rt::Address& peer : peers)
+           out.translator.peers.push_back(mapped_address(peer.view()));
        }},
       {"marks",
        [&out](Reader& r) {
@@ -163,6 +244,7 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
          r.number("signed", out.signed_mark, 1, all_marks);
          r.number("outbound_mask", out.outbound_mask, 1, all_marks);
        }},
+      {"mtu", [&out](Reader& r) { read_mtu(r, out); }},
       {"keymsd",
        [&out](Reader& r) {
          r.text("socket", out.keymsd_socket, 107);
@@ -204,6 +286,10 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
   Config out;
   const auto sections = sections_for(out);
   for (const auto& [key, node] : parsed) {
+    if (key.str() == "tunnel") {
+      CS_CHECK(read_tunnels(node, name, out));
+      continue;
+    }
     const auto section = sections.find(key.str());
     if (section == sections.end() || !node.is_table()) {
       return Error(ErrorKind::invalid, place(name, key.source()) + ": no section is called [" +
@@ -215,6 +301,8 @@ Result<Config> parse_config(std::string_view text, const std::string& name) {
     CS_CHECK(reader.finish());
   }
   CS_CHECK(check(out, name));
+  for (mtu::Tunnel& tunnel : out.tunnels)
+    tunnel.sa.translated = out.translator.is_for(mapped_address(tunnel.peer.view()));
   return out;
 }
 

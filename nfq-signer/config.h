@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "nfq-signer/peer.h"
+#include "nfq-signer/tunnel.h"
 
 namespace cs {
 
@@ -30,6 +31,12 @@ struct Config {
   std::uint32_t inbound_mask = 0x10000;
   std::uint32_t signed_mark = 0x30000;
   std::uint32_t outbound_mask = 0x30000;
+
+  mtu::Policy mtu_policy = mtu::Policy::cap;
+  std::vector<std::uint32_t> route_tables{220, 254};  // strongSwan's, and main
+  std::string route_memory = "/var/lib/countersign/nfq-signer/routes";
+  std::chrono::milliseconds mtu_interval{1000};
+  std::vector<mtu::Tunnel> tunnels;
 
   std::string keymsd_socket = "/run/countersign/keymsd/data-plane";
   std::string keymsd_user = "keymsd";

@@ -18,5 +18,10 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   expect(config->queues != 0 && config->slots >= config->max_batch &&
              config->first_queue + 2 * config->queues <= 65536,
          "accepted what is not possible");
+  for (const mtu::Tunnel& tunnel : config->tunnels) {
+    const auto wanted = mtu::question_for(tunnel, mtu::Policy::fragment, 1, max_packet);
+    expect(mtu::plan(wanted).ok() && tunnel.inner.size() <= mtu::Tunnel::max_inner,
+           "accepted a tunnel that cannot be");
+  }
   return 0;
 }

@@ -182,7 +182,18 @@ class Daemon(unittest.TestCase):
                             ("[batch]\nmax = 8192\n", "queues.slots has to be at least batch.max"),
                             ("[translator]\nport = 4500\n", "translator.port is one of packets.udp_ports"),
                             ("[translator]\npeers = [\"192.0.2.1\"]\n", "translator.peers without translator.port"),
-                            ("[translator]\nport = 4510\npeers = [\"2001:db8::1\", \"gateway\"]\n", "config.toml:3:25: translator.peers has to be")):
+                            ("[translator]\nport = 4510\npeers = [\"2001:db8::1\", \"gateway\"]\n", "config.toml:3:25: translator.peers has to be"),
+                            ("[mtu]\npolicy = \"none\"\n", "config.toml:2:10: mtu.policy has to be \"cap\" or \"fragment\""),
+                            ("[mtu]\ninterval_ms = 1\n", "config.toml:2:15: mtu.interval_ms has to be a whole number from 100 to 60000"),
+                            ("[tunnel]\n", "config.toml:1:1: tunnel has to be [[tunnel]], at most 256 times"),
+                            ("[[tunnel]]\ninner = [\"10.0.0.0/8\"]\n", "config.toml:1:1: tunnel.peer is missing"),
+                            ("[[tunnel]]\npeer = \"192.0.2.2\"\n", "tunnel.inner is missing"),
+                            ("[[tunnel]]\npeer = \"192.0.2.256\"\n", "config.toml:2:8: tunnel.peer has to be right"),
+                            ("[[tunnel]]\ninner = [\"10.0.0.0/8\", \"10.0.0.1/8\"]\n", "config.toml:2:24: tunnel.inner has to be right"),
+                            ("[[tunnel]]\nmtu = 500\n", "config.toml:2:7: tunnel.mtu has to be a whole number from 576 to 65535"),
+                            ("[[tunnel]]\nudp = 1\n", "config.toml:2:7: tunnel.udp has to be true or false"),
+                            ("[[tunnel]]\npeer = \"::1\"\ninner = [\"::2/128\"]\nmode = \"transport\"\n", "transport mode has no inner networks"),
+                            ("[[tunnel]]\npeer = \"::1\"\ninner = [\"::2/128\"]\nprotocol = \"ah\"\nudp = true\n", "AH does not go in UDP")):
             with self.subTest(text=text):
                 self.config.write_text(text)
                 code, said = run(*config, "--check")
