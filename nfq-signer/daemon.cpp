@@ -19,6 +19,7 @@
 #include "keyms/signer_channel.h"
 #include "nfq-signer/control_socket.h"
 #include "nfq-signer/offload.h"
+#include "nfq-signer/path_keeper.h"
 #include "nfq-signer/privileges.h"
 #include "nfq-signer/sessions.h"
 #include "nfq-signer/status.h"
@@ -114,7 +115,7 @@ class Daemon {
  private:
   Daemon(Config config, const Clock& clock, OffloadProbe probe, UniqueFd signals, Workers workers,
          std::shared_ptr<SignatureExchange> exchange, keyms::KeymsdConnection keymsd,
-         ControlSocket control)
+         ControlSocket control, mtu::PathKeeper paths)
       : config_(std::move(config)),
         clock_(&clock),
         probe_(std::move(probe)),
@@ -123,8 +124,10 @@ class Daemon {
         exchange_(exchange),
         sessions_(*workers_, std::move(exchange), clock),
         keymsd_(std::move(keymsd)),
-        control_(std::move(control)) {}
+        control_(std::move(control)),
+        paths_(std::move(paths)) {}
 
+  Result<void> serve();
   Result<void> wait_and_serve();
   [[nodiscard]] int wait_limit() const;
   Result<void> serve_keymsd();
@@ -133,6 +136,7 @@ class Daemon {
   void tell_trouble(const Error& why);
   Result<void> request_signatures();
   Result<void> look();
+  Result<void> keep_paths();
   Result<void> set_closed(std::string reason);
   [[nodiscard]] Status status() const;
   void tell_systemd() const;
@@ -146,10 +150,12 @@ class Daemon {
   Sessions sessions_;
   keyms::KeymsdConnection keymsd_;
   ControlSocket control_;
+  mtu::PathKeeper paths_;
   std::vector<SignatureExchange::Request> requests_;
   std::string closed_;   // the reason; empty: open
   std::string trouble_;  // with keymsd, as it was told last; empty: none since it was there
   BootTime next_look_;
+  BootTime next_paths_;
   bool was_agreed_ = false;
   bool is_ending_ = false;
 };
@@ -181,14 +187,28 @@ Result<Daemon> Daemon::create(const DaemonOptions& options, const Clock& clock) 
              clock, {.path = config.keymsd_socket,
                      .keymsd_uid = keymsd_uid,
                      .hello = {.workers = config.queues, .instance = draw_instance()}}));
+  CS_TRY(mtu::PathKeeper paths, mtu::PathKeeper::open({.tunnels = config.tunnels,
+                                                       .policy = config.mtu_policy,
+                                                       .tables = config.route_tables,
+                                                       .memory = config.route_memory,
+                                                       .max_batch = config.max_batch}));
   CS_TRY(ControlSocket control, ControlSocket::open(config.control_socket));
   CS_TRY(Workers workers, start_workers(config, clock));
   CS_CHECK(filter_system_calls());
   return Daemon(config, clock, std::move(probe), std::move(signals), std::move(workers),
-                std::move(exchange), std::move(keymsd), std::move(control));
+                std::move(exchange), std::move(keymsd), std::move(control), std::move(paths));
 }
 
+// Whatever ends it, the inner routes get back what they had.
 Result<void> Daemon::run() {
+  Result<void> served = serve();
+  if (auto restored = paths_.restore(); !restored.ok())
+    say(SD_ERR, "inner routes keep their MTU: " + restored.error().message());
+  return served;
+}
+
+Result<void> Daemon::serve() {
+  CS_CHECK(keep_paths());
   next_look_ = clock_->boot() + look_around;
   tell_systemd();
   sd_notify(0, "READY=1");
@@ -214,11 +234,12 @@ Result<void> Daemon::wait_and_serve() {
   CS_CHECK(serve_keymsd());
   CS_CHECK(request_signatures());
   if (clock_->boot() >= next_look_) CS_CHECK(look());
+  if (clock_->boot() >= next_paths_) CS_CHECK(keep_paths());
   return {};
 }
 
 int Daemon::wait_limit() const {
-  BootTime until = next_look_;
+  BootTime until = std::min(next_look_, next_paths_);
   if (const auto deadline = keymsd_.deadline()) until = std::min(until, *deadline);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_->boot());
   return static_cast<int>(std::max<std::int64_t>(left.count(), 0));
@@ -316,6 +337,19 @@ Result<void> Daemon::look() {
   return {};
 }
 
+Result<void> Daemon::keep_paths() {
+  const std::vector<mtu::Destination> destinations = sessions_.destinations();
+  const bool has_changed = paths_.look(destinations, clock_->boot());
+  next_paths_ = clock_->boot() + config_.mtu_interval;
+  for (const auto& notice : paths_.take_notices())
+    say(notice.is_trouble ? SD_WARNING : SD_INFO, notice.words);
+  if (!has_changed) return {};
+  const std::vector<PathLimit> limits = paths_.limits();
+  for (const auto& worker : workers_->outbound)
+    CS_CHECK(worker->call([&](OutboundWorker& signer) { signer.set_paths(limits); }));
+  return {};
+}
+
 Result<void> Daemon::set_closed(std::string reason) {
   if (reason == closed_) return {};
   const bool is_change = reason.empty() != closed_.empty();
@@ -338,7 +372,8 @@ Status Daemon::status() const {
              .peers = sessions_.peers(),
              .outbound_keys = sessions_.outbound_keys(),
              .inbound_keys = sessions_.inbound_keys(),
-             .workers = {}};
+             .workers = {},
+             .paths = paths_.paths()};
   std::uint16_t queue = config_.first_queue;
   for (const auto& worker : workers_->outbound)
     out.workers.push_back({"outbound", queue++, &worker->counters()});

@@ -7,11 +7,14 @@
 #include <sstream>
 
 #include "nfq-signer/daemon.h"
+#include "nfq-signer/routes_command.h"
 #include "nfq-signer/rules_command.h"
 
 namespace {
 
 using cs::RulesRequest;
+
+constexpr const char* default_config = "/etc/countersign/nfq-signer.toml";
 
 struct RulesFlags {
   RulesRequest request;
@@ -80,7 +83,7 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
 }
 
 struct RunFlags {
-  std::string config = "/etc/countersign/nfq-signer.toml";
+  std::string config = default_config;
   std::string user;
   bool check = false;
   bool allow_swapping = false;
@@ -104,6 +107,26 @@ cs::Result<void> run_service(const RunFlags& flags) {
   return {};
 }
 
+struct RoutesFlags {
+  std::string config = default_config;
+  std::string user = "nfq-signer";
+  bool restore = false;
+};
+
+CLI::App* add_routes(CLI::App& app, RoutesFlags& flags) {
+  CLI::App* routes = app.add_subcommand("routes", "the inner routes whose MTU we set");
+  routes->footer("A service that was killed, and does not start again, leaves them as they are.");
+  routes->add_option("--config", flags.config, "the configuration file")->capture_default_str();
+  routes->add_option("--user", flags.user, "the service's user")->capture_default_str();
+  routes->add_flag("--restore", flags.restore, "give them back what they had");
+  return routes;
+}
+
+cs::Result<void> run_routes(const RoutesFlags& flags) {
+  CS_TRY(const cs::Config config, cs::read_config(flags.config));
+  return cs::run_routes({config.route_memory, flags.user, flags.restore}, std::cout);
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Countersign's data plane: signs and verifies ESP and AH", "nfq-signer"};
   app.set_version_flag("--version", "nfq-signer " CS_VERSION);
@@ -112,15 +135,18 @@ int run(int argc, char** argv) {
   RulesFlags flags;
   RunFlags run_flags;
   add_rules(app, flags);
+  RoutesFlags routes_flags;
   const CLI::App* service = add_run(app, run_flags);
+  const CLI::App* routes = add_routes(app, routes_flags);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
   flags.settle();
-  const auto done =
-      service->parsed() ? run_service(run_flags) : cs::run_rules(flags.request, std::cout);
+  const auto done = service->parsed()  ? run_service(run_flags)
+                    : routes->parsed() ? run_routes(routes_flags)
+                                       : cs::run_rules(flags.request, std::cout);
   if (done.ok()) return 0;
   std::cerr << "nfq-signer: " << done.error().message() << '\n';
   return 1;

@@ -115,7 +115,12 @@ void PathKeeper::follow(std::span<const Destination> destinations) {
   for (PathState& path : paths_) path.is_destination = false;
   for (const Destination& destination : destinations) {
     PathState* const path = find_or_add(destination.address);
-    if (path == nullptr) continue;
+    if (path == nullptr) {
+      if (!std::exchange(is_full_, true))
+        tell(true, destination.address,
+             "more than " + std::to_string(max_paths) + " paths: this one is not watched");
+      continue;
+    }
     path->is_destination = true;
     if (destination.suite) path->suite = destination.suite;
   }

@@ -19,12 +19,6 @@
 
 namespace cs::mtu {
 
-// Where signed packets go, as keymsd told; without a suite as long as there is no key.
-struct Destination {
-  rt::Address address;
-  std::optional<Suite> suite;
-};
-
 struct TunnelState {
   Tunnel tunnel;
   std::optional<Plan> plan = {};  // none: nothing is set
@@ -102,6 +96,7 @@ class PathKeeper {
   std::optional<rt::InnerRoutes> routes_;
   std::vector<PathState> paths_;
   std::vector<Notice> notices_;
+  bool is_full_ = false;
 };
 
 }  // namespace cs::mtu

@@ -245,6 +245,21 @@ Result<void> Sessions::remove_peer(std::uint32_t id) {
   });
 }
 
+std::vector<mtu::Destination> Sessions::destinations() const {
+  std::vector<mtu::Destination> out;
+  for (const auto& [id, peer] : peers_) {
+    std::optional<Suite> suite;
+    if (const auto key = outbound_.find(peer.signs_with); peer.has_key && key != outbound_.end())
+      suite = suite_from(key->second.message.record.scope.suite);
+    for (const keyms::Address& address : peer.what.addresses) {
+      mtu::Destination to{{.ipv6 = address.view().size() == 16}, suite};
+      std::copy(address.view().begin(), address.view().end(), to.address.bytes.begin());
+      out.push_back(to);
+    }
+  }
+  return out;
+}
+
 std::size_t Sessions::outbound_keys() const {
   const Now now = Now::read(*clock_);
   return static_cast<std::size_t>(

@@ -13,6 +13,7 @@
 #include "nfq-signer/inbound_worker.h"
 #include "nfq-signer/outbound_worker.h"
 #include "nfq-signer/remote_signer.h"
+#include "nfq-signer/tunnel.h"
 #include "nfq-signer/worker_thread.h"
 
 namespace cs {
@@ -42,6 +43,8 @@ class Sessions {
   // Of keys that have not ended.
   [[nodiscard]] std::size_t outbound_keys() const;
   [[nodiscard]] std::size_t inbound_keys() const;
+  // Every address of every peer.
+  [[nodiscard]] std::vector<mtu::Destination> destinations() const;
 
  private:
   struct Peer {

@@ -43,6 +43,34 @@ Json counters_json(const WorkerCounters& c) {
           {"signatures_checked", c.signatures_checked.value()}};
 }
 
+Json tunnel_json(const mtu::TunnelState& state) {
+  const mtu::Plan plan = state.plan.value_or(mtu::Plan{});
+  const bool is_transport = state.tunnel.sa.mode == mtu::Mode::transport;
+  return {{"mode", is_transport ? "transport" : "tunnel"},
+          {"inner_mtu", plan.inner_mtu},
+          {"inner_mtu_ipv6", plan.inner_mtu_ipv6},
+          {"routes", state.routes},
+          {"excess", state.excess},
+          {"trouble", state.trouble}};
+}
+
+Json path_json(const mtu::PathState& path) {
+  Json tunnels = Json::array();
+  for (const mtu::TunnelState& tunnel : path.tunnels) tunnels.push_back(tunnel_json(tunnel));
+  const rt::PathMtu known = path.watch.last().value_or(rt::PathMtu{});
+  std::string trouble = path.trouble;
+  if (path.tunnels.empty() && trouble.empty())
+    trouble = "no [[tunnel]] in the configuration: its inner MTU is not set";
+  return {{"peer", path.address.text()},
+          {"path_mtu", known.mtu},
+          {"learned", known.learned},
+          {"max_batch", path.limit.max_batch},
+          {"fragmented", path.limit.counters->fragmented.load()},
+          {"lost", path.limit.counters->lost.load()},
+          {"trouble", trouble},
+          {"tunnels", tunnels}};
+}
+
 }  // namespace
 
 std::string status_json(const Status& status) {
@@ -52,6 +80,8 @@ std::string status_json(const Status& status) {
                        {"queue", worker.queue},
                        {"packets", counters_json(*worker.counters)}});
   }
+  Json paths = Json::array();
+  for (const mtu::PathState& path : status.paths) paths.push_back(path_json(path));
   const Json out = {
       {"schema_version", 1},
       {"state", status.is_closed ? "closed" : "open"},
@@ -60,6 +90,7 @@ std::string status_json(const Status& status) {
       {"keymsd_trouble", status.keymsd_trouble},
       {"peers", status.peers},
       {"keys", {{"outbound", status.outbound_keys}, {"inbound", status.inbound_keys}}},
+      {"paths", paths},
       {"workers", workers}};
   return out.dump(2) + "\n";
 }

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "nfq-signer/counters.h"
+#include "nfq-signer/path_keeper.h"
 
 namespace cs {
 
@@ -25,6 +27,7 @@ struct Status {
   std::size_t outbound_keys = 0;
   std::size_t inbound_keys = 0;
   std::vector<WorkerStatus> workers;
+  std::span<const mtu::PathState> paths;
 };
 
 // One object with schema_version, and a newline. Counters that are 0 are there as well.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A [[tunnel]] of the configuration: what the kernel's SAs to one peer add, and what goes through
-// them.
+// What is known of the way to a peer: by the configuration, and by keymsd.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "nfq-signer/mtu.h"
@@ -13,6 +13,7 @@
 
 namespace cs::mtu {
 
+// A [[tunnel]] of the configuration: what the kernel's SAs add, and what goes through them.
 struct Tunnel {
   rt::Address peer;
   std::vector<rt::Prefix> inner = {};  // networks behind it; none in transport mode
@@ -23,6 +24,12 @@ struct Tunnel {
 
   static constexpr std::size_t max_count = 256;
   static constexpr std::size_t max_inner = 64;
+};
+
+// Where signed packets go, as keymsd told; without a suite as long as there is no key.
+struct Destination {
+  rt::Address address;
+  std::optional<Suite> suite;
 };
 
 // What plan() is to answer for a path of `path` bytes. In transport mode no inner packet has to be

@@ -200,6 +200,68 @@ class Daemon(unittest.TestCase):
                 self.assertEqual(code, 1)
                 self.assertIn(words, said)
 
+    def test_inner_routes_follow_and_are_put_back_however_it_ends(self):
+        space = self.start("unshare", "--net", "sleep", "600")
+        inside = ["nsenter", f"--net=/proc/{space.pid}/ns/net"]
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{space.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+        def run(*argv, code=0):
+            done = subprocess.run([*inside, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  timeout=20, check=False)
+            self.assertEqual(done.returncode, code, done.stdout)
+            return done.stdout
+        run("sh", "-c", "ip link add left type veth peer name right && ip addr add 192.0.2.1/24 dev left && ip link set left up && "
+                        "ip link set right up && ip route add 10.2.0.0/24 dev left && ip route add 10.3.0.0/24 dev left mtu 1400")
+        memory = self.dir / "signer/routes"
+        with self.config.open("a") as config:
+            config.write(f'[mtu]\nmemory = "{memory}"\ninterval_ms = 100\n[[tunnel]]\npeer = "192.0.2.2"\ninner = ["10.2.0.0/15"]\n')
+        before = run("ip", "route")
+        self.start_keymsd()
+
+        def start():
+            signer = self.start(*inside, SIGNER, "run", "--config", str(self.config), "--user", USER, "--allow-swapping")
+            now = self.await_status(lambda s: s["paths"] and s["paths"][0]["tunnels"][0]["routes"] == 2)
+            self.assertEqual((now["paths"][0]["peer"], now["paths"][0]["path_mtu"], now["paths"][0]["trouble"]), ("192.0.2.2", 1500, ""))
+            self.assertEqual(run("ip", "route").count(f"mtu {now['paths'][0]['tunnels'][0]['inner_mtu']}"), 2)
+            return signer
+        signer = start()
+        # What comes later is found, and set.
+        run("ip", "route", "add", "10.2.9.0/24", "dev", "left")
+        self.await_status(lambda s: s["paths"][0]["tunnels"][0]["routes"] == 3)
+        run("ip", "route", "del", "10.2.9.0/24")
+        self.await_status(lambda s: s["paths"][0]["tunnels"][0]["routes"] == 2)
+        restore = [SIGNER, "routes", "--config", str(self.config), "--user", USER, "--restore"]
+        self.assertIn("systemctl stop nfq-signer", run(*restore, code=1))
+        signer.terminate()
+        self.assertEqual(signer.wait(timeout=10), 0)
+        self.assertEqual(run("ip", "route"), before)
+        self.assertFalse(memory.exists())
+
+        signer = start()
+        signer.kill()
+        signer.wait(timeout=10)
+        self.assertNotEqual(run("ip", "route"), before)
+        self.assertIn("10.3.0.0/24 in table 254: MTU 1238, before 1400", run(SIGNER, "routes", "--config", str(self.config)))
+        signer = start()  # the next one takes over what the killed one left
+        signer.terminate()
+        self.assertEqual(signer.wait(timeout=10), 0)
+        self.assertEqual(run("ip", "route"), before)
+
+        signer = start()
+        signer.kill()
+        signer.wait(timeout=10)
+        self.assertEqual(run(*restore), "put back: 2\n")
+        self.assertEqual(run("ip", "route"), before)
+
+    def test_a_peer_without_a_tunnel_is_told(self):
+        self.start_signer()
+        self.start_keymsd()
+        now = self.await_status(lambda s: s["paths"])
+        self.assertEqual((now["paths"][0]["peer"], now["paths"][0]["tunnels"]), ("192.0.2.2", []))
+
     def test_two_of_them_do_not_share_a_queue(self):
         first = self.start_signer()
         self.await_status(lambda s: True)
