@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <sstream>
 
@@ -18,6 +19,7 @@ constexpr const char* default_config = "/etc/countersign/nfq-signer.toml";
 
 struct RulesFlags {
   RulesRequest request;
+  std::string config;  // empty: the usual one, if it is there
   bool nft = false, iptables = false, tc = false, swanctl = false;
   bool apply = false, remove = false, check = false, dry_run = false;
 
@@ -68,6 +70,10 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
   actions->add_flag("--check", flags.check, "exit code 0 if they are in the kernel, else 1");
   actions->require_option(0, 1);
   rules->add_flag("--dry-run", flags.dry_run, "with --apply or --remove: print, change nothing");
+  rules
+      ->add_option("--config", flags.config,
+                   "the configuration, for the MSS of its tunnels in transport mode")
+      ->default_str(default_config);
   auto& options = flags.request.options;
   rules->add_option("--first-queue", options.first_queue, "number of the first queue")
       ->capture_default_str();
@@ -80,6 +86,17 @@ CLI::App* add_rules(CLI::App& app, RulesFlags& flags) {
   rules->add_option("--interface", options.egress_interfaces, "for --tc; may be given repeatedly");
   add_marks(*rules, options.marks);
   return rules;
+}
+
+cs::Result<void> run_rules(RulesFlags& flags) {
+  flags.settle();
+  if (!flags.config.empty() || std::filesystem::exists(default_config)) {
+    CS_TRY(const cs::Config config,
+           cs::read_config(flags.config.empty() ? default_config : flags.config));
+    CS_TRY(flags.request.options.clamps,
+           cs::mtu::transport_clamps(config.tunnels, config.max_batch));
+  }
+  return cs::run_rules(flags.request, std::cout);
 }
 
 struct RunFlags {
@@ -143,10 +160,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
-  flags.settle();
   const auto done = service->parsed()  ? run_service(run_flags)
                     : routes->parsed() ? run_routes(routes_flags)
-                                       : cs::run_rules(flags.request, std::cout);
+                                       : run_rules(flags);
   if (done.ok()) return 0;
   std::cerr << "nfq-signer: " << done.error().message() << '\n';
   return 1;

@@ -149,13 +149,12 @@ Result<Plan> plan(const Question& question) {
   return plan;
 }
 
-std::vector<std::string> nft_clamp(bool ipv6, std::string_view network, std::uint16_t mss) {
-  const std::string size = std::to_string(mss);
+std::vector<std::string> nft_clamp(const Clamp& clamp) {
+  const std::string size = std::to_string(clamp.mss);
   std::vector<std::string> rules;
   for (const char* side : {" daddr ", " saddr "}) {
-    std::string rule = ipv6 ? "ip6" : "ip";
-    rule += side;
-    rule += network;
+    std::string rule = clamp.ipv6 ? "ip6" : "ip";
+    rule += side + clamp.peer;
     rule += " tcp flags & (syn | rst) == syn tcp option maxseg size > " + size;
     rule += " tcp option maxseg size set " + size;
     rules.push_back(std::move(rule));
@@ -163,13 +162,12 @@ std::vector<std::string> nft_clamp(bool ipv6, std::string_view network, std::uin
   return rules;
 }
 
-std::vector<std::string> iptables_clamp(std::string_view network, std::uint16_t mss) {
+std::vector<std::string> iptables_clamp(const Clamp& clamp) {
   std::vector<std::string> rules;
   for (const char* side : {"-d ", "-s "}) {
-    rules.push_back(side + std::string(network) +
-                    " -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss " +
-                    std::to_string(std::min(mss + 1, 65535)) + ":65535 -j TCPMSS --set-mss " +
-                    std::to_string(mss));
+    rules.push_back(side + clamp.peer + " -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss " +
+                    std::to_string(std::min(clamp.mss + 1, 65535)) + ":65535 -j TCPMSS --set-mss " +
+                    std::to_string(clamp.mss));
   }
   return rules;
 }

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -86,12 +85,16 @@ Result<Plan> plan(const Question& question);
 // The largest TCP segment in a packet of `mtu` bytes without IP options (RFC 6691).
 [[nodiscard]] std::uint16_t mss(bool ipv6, std::size_t mtu) noexcept;
 
-// Rules, without table and chain, that lower the MSS a TCP SYN offers, never raise it. `network` is
-// a prefix or address of the far side, in text: SYNs to it and from it. In tunnel mode they belong
-// into `forward` and, for the gateways' own connections, `output` and `input`; in transport mode
-// into `output` and `input` alone. For iptables: of table mangle. `mss`: what mss() gives.
-[[nodiscard]] std::vector<std::string> nft_clamp(bool ipv6, std::string_view network,
-                                                 std::uint16_t mss);
-[[nodiscard]] std::vector<std::string> iptables_clamp(std::string_view network, std::uint16_t mss);
+// The MSS of TCP with one peer in transport mode, where no inner route can say it.
+struct Clamp {
+  bool ipv6 = false;
+  std::string peer;  // its address, in text
+  std::uint16_t mss = 0;
+};
+
+// Rules, without table and chain, that lower the MSS a TCP SYN offers, never raise it: of SYNs to
+// the peer and from it. They belong into `output` and `input`; for iptables: of table mangle.
+[[nodiscard]] std::vector<std::string> nft_clamp(const Clamp& clamp);
+[[nodiscard]] std::vector<std::string> iptables_clamp(const Clamp& clamp);
 
 }  // namespace cs::mtu

@@ -97,6 +97,31 @@ std::string nft_to_queue(std::string_view chain, std::uint16_t first, std::uint1
   return text + "\t\tqueue to " + std::to_string(first) + "\n\t}\n";
 }
 
+// `rt mtu` is what the smaller of both directions' routes carries, behind the kernel's own
+// overhead: of a tunnel's inner routes, whose MTU follows the path.
+std::string nft_mss(const RuleOptions& options) {
+  std::string peers;
+  for (const mtu::Clamp& clamp : options.clamps) {
+    for (const std::string& rule : mtu::nft_clamp(clamp)) peers += "\t\t" + rule + "\n";
+  }
+  std::string text =
+      "\n\tchain mss {\n"
+      "\t\ttcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n\t}\n"
+      "\n\tchain forward {\n"
+      "\t\t# Into a tunnel, and out of it.\n"
+      "\t\ttype filter hook forward priority -150; policy accept;\n"
+      "\t\trt ipsec exists goto mss\n"
+      "\t\tmeta secpath exists goto mss\n\t}\n"
+      "\n\tchain output {\n"
+      "\t\ttype filter hook output priority -150; policy accept;\n" +
+      peers + "\t\trt ipsec exists goto mss\n\t}\n";
+  if (peers.empty()) return text;
+  return text +
+         "\n\tchain input {\n"
+         "\t\ttype filter hook input priority -150; policy accept;\n" +
+         peers + "\t}\n";
+}
+
 }  // namespace
 
 Result<void> check_rules(const RuleOptions& options) {
@@ -176,7 +201,7 @@ std::string nft_rules(const RuleOptions& options) {
          "\t\tmeta l4proto { esp, ah }" +
          inbound + udp("dport", inbound) +
          (translated.empty() ? "" : "\t\t# In the translator's UDP.\n\t\t" + translated + inbound) +
-         "\t}\n}\n";
+         "\t}\n" + nft_mss(options) + "}\n";
 }
 
 std::string nft_removal() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The rules that steer ESP and AH into the engine's queues, and the ones that protect when those
-// are gone: as text. Nothing here runs anything; rules_apply.h does.
+// The rules that steer ESP and AH into the engine's queues and lower the MSS of TCP inside, and the
+// ones that protect when those are gone: as text. Nothing here runs anything; rules_apply.h does.
 //
 // Steering (nftables, or iptables where the kernel's nftables has no queue) can be flushed by
 // anybody's firewall reload. What protects then are marks: an inbound SA that demands the mark only
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nfq-signer/mtu.h"
 
 namespace cs {
 
@@ -44,6 +45,7 @@ struct RuleOptions {
   std::uint16_t translator_port = 0;                // of the translator's UDP; 0: there is none
   std::vector<std::string> egress_interfaces = {};  // where tc drops what is unsigned
   RuleMarks marks = {};
+  std::vector<mtu::Clamp> clamps = {};  // peers in transport mode; the kernel knows the others' MSS
 
   [[nodiscard]] std::uint16_t first_inbound_queue() const noexcept {
     return static_cast<std::uint16_t>(first_queue + queues);
@@ -63,7 +65,7 @@ std::string nft_rules(const RuleOptions& options);
 std::string nft_removal();
 
 // For both `iptables-restore --noflush` and `ip6tables-restore --noflush`: own chains in mangle,
-// and a jump to them at the head of POSTROUTING and INPUT. `saved` is what iptables-save
+// and jumps to them at the heads of its chains. `saved` is what iptables-save
 // (ip6tables-save) says now: jumps of ours that are in it are moved instead of doubled. Empty: none
 // are there.
 std::string iptables_rules(const RuleOptions& options, std::string_view saved = {});

@@ -15,9 +15,8 @@ namespace {
 constexpr std::string_view other_way_nft =
     "if this kernel's nftables has no queue (CONFIG_NFT_QUEUE), use --iptables instead";
 constexpr std::string_view other_way_iptables =
-    "the kernel needs the target NFQUEUE and the matches policy, mark, addrtype, multiport, u32, "
-    "ah "
-    "and conntrack; or use --nft instead";
+    "the kernel needs the targets NFQUEUE and TCPMSS and the matches policy, mark, addrtype, "
+    "multiport, u32, tcpmss, ah and conntrack; or use --nft instead";
 constexpr std::string_view needs_fw =
     "the kernel needs the classifier fw (cls_fw), the action gact (act_gact) and clsact";
 

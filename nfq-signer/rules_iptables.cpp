@@ -15,6 +15,13 @@ constexpr std::string_view trial = "COUNTERSIGN_TRIAL";
 constexpr std::string_view jump_out =
     "POSTROUTING -m policy --dir out --pol none -j COUNTERSIGN_OUT";
 constexpr std::string_view jump_in = "INPUT -j COUNTERSIGN_IN";
+// TCP into a tunnel and out of it, and with peers in transport mode.
+constexpr std::array mss_jumps{
+    std::string_view("FORWARD -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS"),
+    std::string_view("FORWARD -m policy --dir in --pol ipsec -j COUNTERSIGN_MSS"),
+    std::string_view("OUTPUT -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS"),
+    std::string_view("OUTPUT -j COUNTERSIGN_PEERS"),
+    std::string_view("INPUT -j COUNTERSIGN_PEERS")};
 
 // Where in a packet u32 finds things. The IPv6 forms hold only where UDP follows the fixed header,
 // so they ask for that; anything else is looked at by the engine. The kernel, too, takes a datagram
@@ -83,6 +90,21 @@ std::string not_ours_lines(const RuleMarks& marks, std::string_view chain) {
                          " -m addrtype ! --src-type LOCAL -j RETURN");
 }
 
+// What the smaller of both directions' routes carries: of a tunnel's inner routes, whose MTU
+// follows the path.
+std::string mss_lines(std::string_view chain) {
+  return line(chain, "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu");
+}
+
+std::string peer_lines(const RuleOptions& options, std::string_view chain) {
+  std::string text;
+  for (const mtu::Clamp& clamp : options.clamps) {
+    for (const std::string& rule : mtu::iptables_clamp(clamp))
+      text += line(chain, rule, clamp.ipv6 ? "-6 " : "-4 ");
+  }
+  return text;
+}
+
 std::string unmark(const RuleMarks& marks) {
   return "-j MARK --set-xmark " + masked(0, marks.inbound_mask);
 }
@@ -134,6 +156,12 @@ Ours find_ours(std::string_view saved) {
   return ours;
 }
 
+std::string jumps() {
+  std::string text = "-I " + std::string(jump_out) + "\n-I " + std::string(jump_in) + "\n";
+  for (const std::string_view jump : mss_jumps) text += "-I " + std::string(jump) + "\n";
+  return text;
+}
+
 }  // namespace
 
 std::string iptables_rules(const RuleOptions& options, std::string_view saved) {
@@ -149,7 +177,9 @@ std::string iptables_rules(const RuleOptions& options, std::string_view saved) {
          in_mangle(
              ":COUNTERSIGN_OUT - [0:0]\n"
              ":COUNTERSIGN_IN - [0:0]\n"
-             ":COUNTERSIGN_VERIFY - [0:0]\n" +
+             ":COUNTERSIGN_VERIFY - [0:0]\n"
+             ":COUNTERSIGN_MSS - [0:0]\n"
+             ":COUNTERSIGN_PEERS - [0:0]\n" +
              not_ours_lines(options.marks, "COUNTERSIGN_OUT") +
              ipsec_lines(options, "COUNTERSIGN_OUT", "--sports", to_signer) +
              "# Asking for the connection makes the kernel reassemble IPv6 before this hook.\n" +
@@ -158,10 +188,9 @@ std::string iptables_rules(const RuleOptions& options, std::string_view saved) {
              translated_lines(options, "COUNTERSIGN_IN", "-g COUNTERSIGN_VERIFY") +
              "# Whatever mark it comes with: only the verdict says that it is verified.\n" +
              line("COUNTERSIGN_VERIFY", unmark(options.marks)) +
-             line("COUNTERSIGN_VERIFY", to_verifier) + find_ours(saved).jumps +
-             "# At the head: an ACCEPT of another rule must not come first.\n"
-             "-I " +
-             std::string(jump_out) + "\n-I " + std::string(jump_in) + "\n");
+             line("COUNTERSIGN_VERIFY", to_verifier) + mss_lines("COUNTERSIGN_MSS") +
+             peer_lines(options, "COUNTERSIGN_PEERS") + find_ours(saved).jumps +
+             "# At the head: an ACCEPT of another rule must not come first.\n" + jumps());
 }
 
 std::string iptables_removal(std::string_view saved) {
@@ -182,7 +211,7 @@ std::string iptables_trial(const RuleOptions& options) {
       not_ours_lines(options.marks, trial) + line(trial, reassemble, "-6 ") +
       ipsec_lines(options, trial, "--sports", queue_target(options.first_queue, options.queues)) +
       translated_lines(options, trial, queue_target(options.first_queue, options.queues)) +
-      line(trial, unmark(options.marks)));
+      line(trial, unmark(options.marks)) + mss_lines(trial) + peer_lines(options, trial));
 }
 
 std::string iptables_trial_removal() {

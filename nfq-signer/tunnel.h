@@ -2,10 +2,10 @@
 // What is known of the way to a peer: by the configuration, and by keymsd.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "nfq-signer/mtu.h"
@@ -34,17 +34,11 @@ struct Destination {
 
 // What plan() is to answer for a path of `path` bytes. In transport mode no inner packet has to be
 // 1280 bytes long: its TCP is clamped.
-inline Question question_for(const Tunnel& tunnel, Policy policy, std::uint32_t batch,
-                             std::size_t path) {
-  const bool has_ipv6 = std::any_of(tunnel.inner.begin(), tunnel.inner.end(),
-                                    [](const rt::Prefix& prefix) { return prefix.address.ipv6; });
-  return {.sa = tunnel.sa,
-          .path = tunnel.most_path == 0 ? path : std::min(path, tunnel.most_path),
-          .suite = tunnel.suite,
-          .batch = batch,
-          .policy = policy,
-          .inner_ipv6 = has_ipv6,
-          .configured = tunnel.most_inner};
-}
+[[nodiscard]] Question question_for(const Tunnel& tunnel, Policy policy, std::uint32_t batch,
+                                    std::size_t path);
+
+// What TCP with each peer in transport mode has to be clamped to, on paths of 1500 bytes if the
+// tunnel does not say less, and with batches of up to `batch`.
+Result<std::vector<Clamp>> transport_clamps(std::span<const Tunnel> tunnels, std::uint32_t batch);
 
 }  // namespace cs::mtu

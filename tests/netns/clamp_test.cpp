@@ -85,7 +85,7 @@ class Clamp : public testing::TestWithParam<bool> {
   static bool ipv6() { return GetParam(); }
   static std::size_t index() { return ipv6() ? 1 : 0; }
   // As for transport mode: of the gateway b, towards a.
-  static std::string network() { return kAddressesA.at(index()); }
+  static std::string peer() { return kAddressesA.at(index()); }
 
   test::Pair pair_ = get(test::make_pair());
 };
@@ -96,7 +96,7 @@ TEST_P(Clamp, ByIptables) {
   for (const std::uint16_t mss : std::to_array<std::uint16_t>({1240, 1459, 1461, 65495})) {
     for (const char* verb : {"-A", "-D"}) {
       for (const char* chain : {"INPUT", "OUTPUT"}) {
-        for (const std::string& line : iptables_clamp(network(), mss)) {
+        for (const std::string& line : iptables_clamp({ipv6(), peer(), mss})) {
           std::istringstream words(line);
           std::vector<std::string> rule{verb, chain};
           for (std::string word; words >> word;) rule.push_back(word);
@@ -118,7 +118,7 @@ TEST_P(Clamp, ByNft) {
     std::string text = "table inet clamp\nflush table inet clamp\ntable inet clamp {\n";
     for (const char* hook : {"input", "output"}) {
       text += std::string("chain ") + hook + " { type filter hook " + hook + " priority -150\n";
-      for (const std::string& rule : nft_clamp(ipv6(), network(), mss)) text += rule + "\n";
+      for (const std::string& rule : nft_clamp({ipv6(), peer(), mss})) text += rule + "\n";
       text += "}\n";
     }
     const auto loaded = get(test::run({{"nft", "-f", "-"}, text + "}\n", pair_.b.fd()}));

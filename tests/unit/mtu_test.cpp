@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/mtu.h"
-
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
+
+#include "nfq-signer/tunnel.h"
 
 namespace cs::mtu {
 namespace {
@@ -204,19 +204,40 @@ TEST(Mss, IsThePacketWithoutHeaders) {
 }
 
 TEST(Clamp, RulesForBothDirections) {
-  EXPECT_EQ(nft_clamp(false, "192.168.2.0/24", 1240),
+  EXPECT_EQ(nft_clamp({false, "192.0.2.2", 1240}),
             (std::vector<std::string>{
-                "ip daddr 192.168.2.0/24 tcp flags & (syn | rst) == syn tcp option maxseg size > "
+                "ip daddr 192.0.2.2 tcp flags & (syn | rst) == syn tcp option maxseg size > "
                 "1240 tcp option maxseg size set 1240",
-                "ip saddr 192.168.2.0/24 tcp flags & (syn | rst) == syn tcp option maxseg size > "
+                "ip saddr 192.0.2.2 tcp flags & (syn | rst) == syn tcp option maxseg size > "
                 "1240 tcp option maxseg size set 1240"}));
-  EXPECT_EQ(nft_clamp(true, "2001:db8::/64", 1220).at(0).substr(0, 23), "ip6 daddr 2001:db8::/64");
-  EXPECT_EQ(iptables_clamp("192.168.2.0/24", 1240),
+  EXPECT_EQ(nft_clamp({true, "2001:db8::2", 1220}).at(0).substr(0, 21), "ip6 daddr 2001:db8::2");
+  EXPECT_EQ(iptables_clamp({false, "192.0.2.2", 1240}),
             (std::vector<std::string>{
-                "-d 192.168.2.0/24 -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss "
+                "-d 192.0.2.2 -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss "
                 "1241:65535 -j TCPMSS --set-mss 1240",
-                "-s 192.168.2.0/24 -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss "
+                "-s 192.0.2.2 -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss "
                 "1241:65535 -j TCPMSS --set-mss 1240"}));
+}
+
+Tunnel transport(bool ipv6) {
+  Tunnel tunnel{.peer = *rt::Address::parse(ipv6 ? "2001:db8::2" : "192.0.2.2")};
+  tunnel.sa = ah(ipv6, Mode::transport);
+  return tunnel;
+}
+
+TEST(Clamp, OfTunnelsInTransportModeAlone) {
+  Tunnel tunnel = transport(false);
+  tunnel.inner.push_back(*rt::Prefix::parse("10.2.0.0/24"));
+  tunnel.sa.mode = Mode::tunnel;
+  std::vector<Tunnel> tunnels{tunnel, transport(false), transport(true)};
+  tunnels[2].most_path = 1400;
+  const auto clamps = transport_clamps(tunnels, 64);
+  ASSERT_TRUE(clamps.ok());
+  ASSERT_EQ(clamps->size(), 2U);
+  EXPECT_EQ(clamps->at(0).peer, "192.0.2.2");
+  EXPECT_EQ(clamps->at(0).mss, 1500 - 208 - 32 - 40);
+  EXPECT_TRUE(clamps->at(1).ipv6);
+  EXPECT_EQ(clamps->at(1).mss, 1400 - 208 - 32 - 60);
 }
 
 }  // namespace

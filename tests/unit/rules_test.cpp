@@ -50,6 +50,22 @@ table inet countersign {
 		# Behind UDP: not IKE (four zero bytes first), not the keepalive (one byte).
 		udp dport { 4500 } @th,64,32 != 0 counter name "inbound" meta mark set meta mark & 0xfffeffff goto to_verifier
 	}
+
+	chain mss {
+		tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+	}
+
+	chain forward {
+		# Into a tunnel, and out of it.
+		type filter hook forward priority -150; policy accept;
+		rt ipsec exists goto mss
+		meta secpath exists goto mss
+	}
+
+	chain output {
+		type filter hook output priority -150; policy accept;
+		rt ipsec exists goto mss
+	}
 }
 )";
 
@@ -63,6 +79,8 @@ constexpr std::string_view golden_iptables =
 :COUNTERSIGN_OUT - [0:0]
 :COUNTERSIGN_IN - [0:0]
 :COUNTERSIGN_VERIFY - [0:0]
+:COUNTERSIGN_MSS - [0:0]
+:COUNTERSIGN_PEERS - [0:0]
 # Signed already.
 -A COUNTERSIGN_OUT -m mark --mark 0x30000/0x30000 -j RETURN
 # Neither asked for by its SA nor ours: IPsec of a host behind us.
@@ -90,9 +108,15 @@ constexpr std::string_view golden_iptables =
 # Whatever mark it comes with: only the verdict says that it is verified.
 -A COUNTERSIGN_VERIFY -j MARK --set-xmark 0x0/0x10000
 -A COUNTERSIGN_VERIFY -j NFQUEUE --queue-num 101
+-A COUNTERSIGN_MSS -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
 # At the head: an ACCEPT of another rule must not come first.
 -I POSTROUTING -m policy --dir out --pol none -j COUNTERSIGN_OUT
 -I INPUT -j COUNTERSIGN_IN
+-I FORWARD -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS
+-I FORWARD -m policy --dir in --pol ipsec -j COUNTERSIGN_MSS
+-I OUTPUT -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS
+-I OUTPUT -j COUNTERSIGN_PEERS
+-I INPUT -j COUNTERSIGN_PEERS
 COMMIT
 )";
 
@@ -240,12 +264,21 @@ TEST(RulesIptables, RemovalOfOurOwnText) {
   EXPECT_EQ(iptables_removal(iptables_rules({})), R"(*mangle
 -D POSTROUTING -m policy --dir out --pol none -j COUNTERSIGN_OUT
 -D INPUT -j COUNTERSIGN_IN
+-D FORWARD -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS
+-D FORWARD -m policy --dir in --pol ipsec -j COUNTERSIGN_MSS
+-D OUTPUT -m policy --dir out --pol ipsec -j COUNTERSIGN_MSS
+-D OUTPUT -j COUNTERSIGN_PEERS
+-D INPUT -j COUNTERSIGN_PEERS
 -F COUNTERSIGN_OUT
 -F COUNTERSIGN_IN
 -F COUNTERSIGN_VERIFY
+-F COUNTERSIGN_MSS
+-F COUNTERSIGN_PEERS
 -X COUNTERSIGN_OUT
 -X COUNTERSIGN_IN
 -X COUNTERSIGN_VERIFY
+-X COUNTERSIGN_MSS
+-X COUNTERSIGN_PEERS
 COMMIT
 )");
 }
@@ -267,6 +300,22 @@ TEST(RulesIptables, InPlaceMeansBothJumps) {
   EXPECT_FALSE(iptables_in_place(""));
 }
 
+TEST(Rules, PeersInTransportModeAreClampedInBothDirections) {
+  const RuleOptions options{.clamps = {{false, "192.0.2.2", 1240}, {true, "2001:db8::2", 1220}}};
+  const std::string nft = nft_rules(options);
+  for (const mtu::Clamp& clamp : options.clamps) {
+    for (const std::string& rule : mtu::nft_clamp(clamp)) {
+      EXPECT_EQ(count(nft, "\t\t" + rule + "\n"), 2U) << "not in output and input: " << rule;
+    }
+  }
+  EXPECT_TRUE(has(nft, "type filter hook input priority -150"));
+  EXPECT_FALSE(has(nft_rules({}), "type filter hook input priority -150"));
+  const std::string iptables = iptables_rules(options);
+  EXPECT_TRUE(has(iptables, "-4 -A COUNTERSIGN_PEERS -d 192.0.2.2 -p tcp"));
+  EXPECT_TRUE(has(iptables, "-6 -A COUNTERSIGN_PEERS -s 2001:db8::2 -p tcp"));
+  EXPECT_TRUE(has(iptables_trial(options), "-m tcpmss"));
+}
+
 // Else a kernel without one of them would pass the trial and fail halfway through applying.
 TEST(RulesIptables, TheTrialTriesEveryMatchAndTarget) {
   const std::string rules = iptables_rules({});
@@ -278,6 +327,7 @@ TEST(RulesIptables, TheTrialTriesEveryMatchAndTarget) {
   }
   EXPECT_TRUE(has(trial, "-j NFQUEUE"));
   EXPECT_TRUE(has(trial, "-j MARK"));
+  EXPECT_TRUE(has(trial, "-j TCPMSS"));
   EXPECT_FALSE(has(trial, "-I ")) << "it is hooked in";
 }
 
