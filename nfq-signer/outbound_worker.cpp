@@ -218,7 +218,7 @@ OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet
 // How long what is gathered has to wait; zero: close it; none: nothing is gathered, or only a
 // signature that comes in lets it go on.
 std::optional<std::chrono::nanoseconds> OutboundWorker::wait_of(const Peer& peer,
-                                                                BootTime now) const noexcept {
+                                                                BootTime now) noexcept {
   constexpr auto zero = std::chrono::nanoseconds::zero();
   if (peer.gathered.empty() || peer.keyed->in_flight >= peer.keyed->signer->depth())
     return std::nullopt;

@@ -106,8 +106,8 @@ class OutboundWorker {
                                                std::size_t size) const noexcept;
   Result<void> forget_gathered(Peer& peer);
   void retire(Peer& peer);
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
-                                                                BootTime now) const noexcept;
+  [[nodiscard]] static std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
+                                                                       BootTime now) noexcept;
   void close(Peer& peer, BootTime now);
   void submit(Flight& flight);
   void ask_again(BootTime now);

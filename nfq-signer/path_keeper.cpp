@@ -11,8 +11,9 @@ namespace cs::mtu {
 namespace {
 
 constexpr std::chrono::seconds telling_interval{60};
-// More than any cipher adds; where packets are still longer, lowering the MTU is no cure.
-constexpr std::size_t max_excess = 1024;
+// More than the SAs of one mode differ. Where packets are still longer, lowering the MTU is no
+// cure.
+constexpr std::size_t max_excess = 96;
 
 std::uint16_t random_identification() {
   std::uint16_t drawn = 0;
@@ -116,9 +117,9 @@ void PathKeeper::follow(std::span<const Destination> destinations) {
   for (const Destination& destination : destinations) {
     PathState* const path = find_or_add(destination.address);
     if (path == nullptr) {
-      if (!std::exchange(is_full_, true))
-        tell(true, destination.address,
-             "more than " + std::to_string(max_paths) + " paths: this one is not watched");
+      if (std::exchange(is_full_, true)) continue;
+      tell(true, destination.address,
+           "more than " + std::to_string(max_paths) + " paths: this one is not watched");
       continue;
     }
     path->is_destination = true;
@@ -140,30 +141,37 @@ void PathKeeper::ask(PathState& path) {
            (now->learned ? ", a router on it says" : ""));
 }
 
-// The kernel drops what is longer than the path and has DF. In a settled tunnel that means that its
-// SAs add more than we were told.
+// Where inner packets are no longer than what is set, their SAs add more than we were told.
+void PathKeeper::answer_losses(PathState& path, std::size_t excess) {
+  for (TunnelState& tunnel : path.tunnels) {
+    if (tunnel.excess + excess > max_excess) continue;
+    tunnel.excess += excess;
+    path.unsettled = 2;
+    tell(true, path.address,
+         "packets are " + std::to_string(excess) +
+             " bytes longer than expected, so the inner MTU gives way; set iv, icv and block of "
+             "its [[tunnel]] to those of its SAs (ip xfrm state), or overhead");
+  }
+}
+
+// The kernel drops what is longer than the path and has DF.
 void PathKeeper::learn_from_losses(PathState& path, BootTime now) {
   PathCounters& counters = *path.limit.counters;
   const std::size_t largest = counters.largest_lost.exchange(0);
   const std::size_t excess = largest - std::min(largest, path.limit.mtu);
   if (path.unsettled > 0) {
     --path.unsettled;
-  } else if (excess != 0 && !path.tunnels.empty()) {
-    for (TunnelState& tunnel : path.tunnels)
-      tunnel.excess = std::min(tunnel.excess + excess, max_excess);
-    path.unsettled = 2;
-    tell(
-        true, path.address,
-        "packets are " + std::to_string(excess) +
-            " bytes longer than expected, so the inner MTU gives way; set iv, icv and block of its "
-            "[[tunnel]] to those of its SAs (ip xfrm state), or overhead");
+  } else if (excess != 0) {
+    answer_losses(path, excess);
   }
   const std::uint64_t lost = counters.lost.load();
   if (lost == path.told_lost || now < path.next_telling) return;
   tell(true, path.address,
        std::to_string(lost - path.told_lost) + " packets were longer than the path's " +
            std::to_string(path.limit.mtu) + " bytes and are lost" +
-           (path.tunnels.empty() ? "; give it a [[tunnel]] in the configuration" : ""));
+           (path.tunnels.empty() ? "; give it a [[tunnel]] in the configuration"
+                                 : "; see whether all its networks are in a [[tunnel]], and their "
+                                   "routes taken"));
   path.told_lost = lost;
   path.next_telling = now + telling_interval;
 }
@@ -277,7 +285,14 @@ void PathKeeper::keep_route(const Wanted& wanted, std::span<const rt::Peer> peer
     if (!set.ok() && set.error().kind() == ErrorKind::not_found) return;  // it has just gone
     if (!set.ok()) return add_words(wanted.tunnel->found, set.error().message());
   }
-  ++wanted.tunnel->routes;
+  if (++wanted.tunnel->routes > 1) return;  // the others are beside it
+  const rt::Address& there = wanted.route.key.destination.address;
+  const auto taken = rt::path_mtu(socket_, {.address = there, .source = {}});
+  if (taken.ok() && taken->mtu > mtu) {
+    add_words(wanted.tunnel->found, wanted.route.key.text() +
+                                        " has the MTU, but packets there take another route: see "
+                                        "ip rule");
+  }
 }
 
 void PathKeeper::set_trouble(const rt::Address& peer, std::string& place, std::string words) {

@@ -83,6 +83,7 @@ class PathKeeper {
   void follow(std::span<const Destination> destinations);
   void ask(PathState& path);
   void learn_from_losses(PathState& path, BootTime now);
+  void answer_losses(PathState& path, std::size_t excess);
   void replan(PathState& path, TunnelState& tunnel);
   void set_limit(PathState& path) const;
   void keep_routes();

@@ -39,6 +39,8 @@ class Paths : public testing::TestWithParam<test::Family> {
       get(a_.must({"ip", "route", "add", "default", "via", via}));
     get(b_.must({"ip", "route", "add", "default", "via", "198.51.100.1"}));
     get(b_.must({"ip", "-6", "route", "add", "default", "via", "2001:db8:9::1"}));
+    for (const char* flag : {"-4", "-6"})
+      get(a_.must({"ip", flag, "rule", "add", "lookup", "220", "priority", "220"}));
     add_route(0);
     add_route(1);
   }
@@ -180,6 +182,16 @@ TEST_P(Paths, RoutesThatComeLaterAreFoundAndThoseThatGoForgotten) {
   EXPECT_EQ(mtu(0), 1000U);
 }
 
+TEST_P(Paths, ARouteThatIsNotTakenIsTrouble) {
+  get(a_.must({"ip", "-4", "rule", "del", "lookup", "220"}));
+  PathKeeper keeper = open({tunnel()});
+  look(keeper);
+  const std::string trouble = keeper.paths()[0].tunnels[0].trouble;
+  EXPECT_NE(trouble.find("10.2.0.0/24 in table 220 has the MTU, but packets there take another"),
+            std::string::npos)
+      << trouble;
+}
+
 TEST_P(Paths, ASuccessorPutsBackWhatIsNoLongerAsked) {
   {
     PathKeeper killed = open({tunnel()});
@@ -231,6 +243,11 @@ TEST_P(Paths, WhatDoesNotFitIsToldAndAnsweredByALowerMtu) {
   look(keeper);
   EXPECT_EQ(mtu(0), expected(1500) - 20);
   EXPECT_EQ(mtu(1), 1280U);
+  look(keeper);
+  look(keeper);
+  keeper.limits()[0].counters->lose(keeper.limits()[0].mtu + 200);
+  look(keeper);
+  EXPECT_EQ(mtu(0), expected(1500) - 20) << "no SA adds as much";
   EXPECT_NE(told(keeper).find("! " + peer().text() + ": packets are 20 bytes longer than expected"),
             std::string::npos);
 }
