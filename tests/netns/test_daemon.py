@@ -217,7 +217,7 @@ class Daemon(unittest.TestCase):
                         "ip link set right up && ip route add 10.2.0.0/24 dev left && ip route add 10.3.0.0/24 dev left mtu 1400")
         memory = self.dir / "signer/routes"
         with self.config.open("a") as config:
-            config.write(f'[mtu]\nmemory = "{memory}"\ninterval_ms = 100\n[[tunnel]]\npeer = "192.0.2.2"\ninner = ["10.2.0.0/15"]\n')
+            config.write(f'[translator]\nport = 4510\npeers = ["192.0.2.2"]\n[mtu]\nmemory = "{memory}"\ninterval_ms = 100\n[[tunnel]]\npeer = "192.0.2.2"\ninner = ["10.2.0.0/15"]\n')
         before = run("ip", "route")
         self.start_keymsd()
 
@@ -244,7 +244,7 @@ class Daemon(unittest.TestCase):
         signer.kill()
         signer.wait(timeout=10)
         self.assertNotEqual(run("ip", "route"), before)
-        self.assertIn("10.3.0.0/24 in table 254: MTU 1238, before 1400", run(SIGNER, "routes", "--config", str(self.config)))
+        self.assertIn("10.3.0.0/24 in table 254: MTU 1226, before 1400", run(SIGNER, "routes", "--config", str(self.config)))
         signer = start()  # the next one takes over what the killed one left
         signer.terminate()
         self.assertEqual(signer.wait(timeout=10), 0)
