@@ -196,8 +196,9 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   const bool is_translated =
       waiting.at.udp == 0 && options_.translator.is_for(destination_of(waiting.at, packet));
   waiting.translation = is_translated ? translation_size : 0;
-  std::size_t most = largest_extension(peer->keyed->key.scope().suite,
-                                       static_cast<std::uint32_t>(options_.max_batch));
+  // Of any suite: the next key may have another one, and sign what is gathered now.
+  std::size_t most =
+      largest_extension(Suite::p256_node32, static_cast<std::uint32_t>(options_.max_batch));
   most += waiting.at.ipv6 ? padding_for(waiting.at, most) : sizeof(Original);
   const std::size_t before = packet.size() + waiting.translation;
   if (check_growth(waiting.at, before, most) != Reason::none || before + most > max_queue_payload) {
