@@ -2,13 +2,12 @@
 #include "keyms/signer_channel.h"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
+
+#include "base/unix_socket.h"
 
 namespace cs::keyms {
 
@@ -24,53 +23,6 @@ Error version_mismatch(std::string_view other, std::uint16_t version) {
 
 Error too_early() {
   return {ErrorKind::invalid, "sending on the data plane's socket before a version is agreed on"};
-}
-
-Result<sockaddr_un> address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  // An empty path would be a socket of no name, one that begins with a zero byte one of no file.
-  if (path.empty() || path.find('\0') != std::string::npos) {
-    return Error(ErrorKind::invalid,
-                 "the path of the data plane's socket is empty or has a zero byte");
-  }
-  if (path.size() >= sizeof(address.sun_path)) {
-    return Error(ErrorKind::limit, "the path of the data plane's socket, " + path + ", has " +
-                                       std::to_string(path.size()) + " bytes: at most " +
-                                       std::to_string(sizeof(address.sun_path) - 1));
-  }
-  std::copy(path.begin(), path.end(), std::begin(address.sun_path));
-  return address;
-}
-
-Result<UniqueFd> new_socket() {
-  UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return from_errno(errno, "making a Unix socket");
-  return fd;
-}
-
-const sockaddr* as_sockaddr(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
-
-// Removes the socket that a dead keymsd left behind. Nothing but that.
-Result<void> clear_path(const std::string& path, const sockaddr_un& address) {
-  struct stat found {};
-  if (::lstat(path.c_str(), &found) != 0) {
-    if (errno == ENOENT) return {};
-    return from_errno(errno, "looking at " + path);
-  }
-  if (!S_ISSOCK(found.st_mode)) {
-    return Error(ErrorKind::exists, path + " is there and no socket")
-        .with_hint("move it away, or configure another path for the data plane's socket");
-  }
-  CS_TRY(const UniqueFd probe, new_socket());
-  if (::connect(probe.get(), as_sockaddr(address), sizeof(address)) == 0 || errno != ECONNREFUSED) {
-    return Error(ErrorKind::exists, "another process listens at " + path)
-        .with_hint("stop the other keymsd first");
-  }
-  if (::unlink(path.c_str()) != 0) return from_errno(errno, "removing the old socket " + path);
-  return {};
 }
 
 }  // namespace
@@ -144,16 +96,8 @@ Result<void> SignerConnection::tick() {
 
 Result<SignerListener> SignerListener::open(const Clock& clock, std::string path,
                                             uid_t allowed_uid) {
-  CS_TRY(const sockaddr_un address, address_of(path));
-  CS_CHECK(clear_path(path, address));
-  CS_TRY(UniqueFd fd, new_socket());
-  if (::bind(fd.get(), as_sockaddr(address), sizeof(address)) != 0)
-    return from_errno(errno, "binding " + path);
-  constexpr mode_t mode = 0660;
   constexpr int backlog = 4;
-  // Nobody can connect before listen().
-  if (::chmod(path.c_str(), mode) != 0) return from_errno(errno, "setting the mode of " + path);
-  if (::listen(fd.get(), backlog) != 0) return from_errno(errno, "listening at " + path);
+  CS_TRY(UniqueFd fd, listen_at(path, SOCK_SEQPACKET, backlog));
   return SignerListener(clock, std::move(fd), std::move(path), allowed_uid);
 }
 
@@ -181,7 +125,7 @@ KeymsdConnection::KeymsdConnection(const Clock& clock, Options options)
     : clock_(&clock), options_(std::move(options)), next_try_(clock.boot()) {}
 
 Result<KeymsdConnection> KeymsdConnection::create(const Clock& clock, Options options) {
-  CS_CHECK(address_of(options.path));
+  CS_CHECK(unix_address(options.path));
   return KeymsdConnection(clock, std::move(options));
 }
 
@@ -214,9 +158,9 @@ Result<void> KeymsdConnection::kept(Result<void> result) {
 }
 
 Result<void> KeymsdConnection::connect() {
-  CS_TRY(const sockaddr_un address, address_of(options_.path));
-  CS_TRY(UniqueFd fd, new_socket());
-  if (::connect(fd.get(), as_sockaddr(address), sizeof(address)) != 0) {
+  CS_TRY(const UnixAddress address, unix_address(options_.path));
+  CS_TRY(UniqueFd fd, unix_socket(SOCK_SEQPACKET));
+  if (::connect(fd.get(), address.get(), UnixAddress::size) != 0) {
     return from_errno(errno, "connecting to keymsd at " + options_.path)
         .with_hint("see whether keymsd runs, and whether this user may write to the socket");
   }

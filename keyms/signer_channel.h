@@ -80,8 +80,7 @@ class SignerConnection {
 // keymsd's listening socket.
 class SignerListener {
  public:
-  // Makes the socket at `path`, mode 0660. What a dead keymsd left there is replaced; anything else
-  // is refused. The directory must be keymsd's alone to write to.
+  // base/unix_socket.h says what may be at `path`.
   static Result<SignerListener> open(const Clock& clock, std::string path, uid_t allowed_uid);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }

@@ -12,7 +12,7 @@ namespace cs {
 
 class ControlSocket {
  public:
-  // A stream socket at `path`, mode 0660. What a dead process left there is replaced.
+  // A stream socket; base/unix_socket.h says what may be at `path`.
   static Result<ControlSocket> open(const std::string& path);
 
   // Readable when somebody waits.

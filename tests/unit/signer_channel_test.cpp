@@ -118,13 +118,6 @@ TEST_F(ChannelTest, AMessageThatBreaksARuleIsNotSentAndEndsNothing) {
 
 // Who may connect.
 
-TEST_F(ChannelTest, SocketIsForOwnerAndGroupOnly) {
-  const SignerListener listener = listen();
-  struct stat found {};
-  ASSERT_EQ(::stat(path_.c_str(), &found), 0);
-  EXPECT_EQ(found.st_mode, S_IFSOCK | 0660U);
-}
-
 TEST_F(ChannelTest, AnotherUserIsTurnedAway) {
   SignerListener listener = get(SignerListener::open(clock_, path_, getuid() + 1));
   KeymsdConnection signer = client();
@@ -151,27 +144,6 @@ TEST_F(ChannelTest, AKeymsdOfAnotherUserIsNotTrusted) {
 }
 
 // Where it listens.
-
-TEST_F(ChannelTest, ReplacesTheSocketOfADeadKeymsd) {
-  static_cast<void>(listen());
-  SignerListener second = listen();
-  const BareSocket bare = BareSocket::connect(path_);
-  agree(second, bare);
-}
-
-TEST_F(ChannelTest, LeavesALivingKeymsdAlone) {
-  SignerListener first = listen();
-  EXPECT_EQ(SignerListener::open(clock_, path_, getuid()).error().kind(), ErrorKind::exists);
-  static_cast<void>(accept(first));  // the probe
-  const BareSocket bare = BareSocket::connect(path_);
-  agree(first, bare);
-}
-
-TEST_F(ChannelTest, LeavesAFileAlone) {
-  std::ofstream(path_) << "precious";
-  EXPECT_EQ(SignerListener::open(clock_, path_, getuid()).error().kind(), ErrorKind::exists);
-  EXPECT_EQ(std::filesystem::file_size(path_), 8U);
-}
 
 TEST_F(ChannelTest, RefusesPathsThatAreNone) {
   using namespace std::string_literals;
