@@ -239,10 +239,10 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
        }},
       {"marks",
        [&out](Reader& r) {
-         r.number("inbound", out.inbound_mark, 1, all_marks);
-         r.number("inbound_mask", out.inbound_mask, 1, all_marks);
-         r.number("signed", out.signed_mark, 1, all_marks);
-         r.number("outbound_mask", out.outbound_mask, 1, all_marks);
+         r.number("inbound", out.marks.inbound_mark, 1, all_marks);
+         r.number("inbound_mask", out.marks.inbound_mask, 1, all_marks);
+         r.number("signed", out.marks.signed_mark, 1, all_marks);
+         r.number("outbound_mask", out.marks.outbound_mask, 1, all_marks);
        }},
       {"mtu", [&out](Reader& r) { read_mtu(r, out); }},
       {"keymsd",

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nfq-signer/marks.h"
 #include "nfq-signer/peer.h"
 #include "nfq-signer/tunnel.h"
 
@@ -27,10 +28,7 @@ struct Config {
 
   std::vector<std::uint16_t> udp_ports{4500};
   Translator translator;
-  std::uint32_t inbound_mark = 0x10000;
-  std::uint32_t inbound_mask = 0x10000;
-  std::uint32_t signed_mark = 0x30000;
-  std::uint32_t outbound_mask = 0x30000;
+  Marks marks;
 
   mtu::Policy mtu_policy = mtu::Policy::cap;
   std::vector<std::uint32_t> route_tables{220, 254};  // strongSwan's, and main

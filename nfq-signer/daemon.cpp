@@ -76,7 +76,7 @@ Result<Workers> start_workers(const Config& config, const Clock& clock) {
                                   {.max_batch = config.max_batch,
                                    .interval = config.interval,
                                    .udp_ports = config.udp_ports,
-                                   .mark = {config.signed_mark, config.outbound_mask},
+                                   .mark = {config.marks.signed_mark, config.marks.outbound_mask},
                                    .translator = config.translator}));
     CS_TRY(auto thread, OutboundThread::start(std::move(worker), cpu_for(config, i)));
     out.outbound.push_back(std::move(thread));
@@ -87,7 +87,7 @@ Result<Workers> start_workers(const Config& config, const Clock& clock) {
     CS_TRY(InboundWorker worker,
            InboundWorker::create(std::move(queue), clock,
                                  {.udp_ports = config.udp_ports,
-                                  .mark = {config.inbound_mark, config.inbound_mask},
+                                  .mark = {config.marks.inbound_mark, config.marks.inbound_mask},
                                   .translator_port = config.translator.port}));
     CS_TRY(auto thread, InboundThread::start(std::move(worker),
                                              cpu_for(config, std::size_t{config.queues} + i)));

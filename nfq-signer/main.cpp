@@ -38,7 +38,7 @@ struct RulesFlags {
   }
 };
 
-void add_marks(CLI::App& rules, cs::RuleMarks& marks) {
+void add_marks(CLI::App& rules, cs::Marks& marks) {
   constexpr const char* group = "Marks (both sides of a mark must agree with the SAs)";
   const auto add = [&](const char* name, std::uint32_t& value, const char* text) {
     std::ostringstream shown;

@@ -31,7 +31,7 @@ Error invalid(std::string why) {
   return {ErrorKind::invalid, std::move(why)};
 }
 
-Result<void> check_marks(const RuleMarks& marks) {
+Result<void> check_marks(const Marks& marks) {
   const auto is_within = [](std::uint32_t mark, std::uint32_t mask) {
     return mark != 0 && (mark & ~mask) == 0;
   };
@@ -158,7 +158,7 @@ Result<void> check_rules(const RuleOptions& options) {
 }
 
 std::string nft_rules(const RuleOptions& options) {
-  const RuleMarks& marks = options.marks;
+  const Marks& marks = options.marks;
   const std::string mark = "meta mark & " + hex(marks.outbound_mask);
   const std::string unverified = " meta mark set meta mark & " + hex(~marks.inbound_mask);
   const std::string ports = "{ " + joined(options.udp_ports, ", ") + " }";
@@ -242,7 +242,7 @@ bool tc_in_place(const RuleOptions& options, std::string_view shown) {
 }
 
 std::string swanctl_settings(const RuleOptions& options) {
-  const RuleMarks& marks = options.marks;
+  const Marks& marks = options.marks;
   return "# In each child of an attested tunnel: connections.NAME.children.NAME in swanctl.conf.\n"
          "# A packet that was not verified finds no SA; one that was not signed is dropped by tc.\n"
          "mark_in = " +

@@ -15,26 +15,10 @@
 #include <vector>
 
 #include "base/result.h"
+#include "nfq-signer/marks.h"
 #include "nfq-signer/mtu.h"
 
 namespace cs {
-
-// Bits of the packet mark that are ours; all others stay as they are.
-struct RuleMarks {
-  std::uint32_t inbound_mark = 0x10000;  // verified: what the verifier's verdict writes
-  std::uint32_t inbound_mask = 0x10000;
-  std::uint32_t outbound_mark = 0x20000;  // to be signed: the output mark of outbound SAs
-  std::uint32_t outbound_mask = 0x30000;
-  std::uint32_t signed_mark = 0x30000;  // what the signer's verdict writes, under outbound_mask
-
-  // The whole mark a verdict has to carry (NFQA_MARK replaces all 32 bits).
-  [[nodiscard]] constexpr std::uint32_t verified(std::uint32_t before) const noexcept {
-    return (before & ~inbound_mask) | inbound_mark;
-  }
-  [[nodiscard]] constexpr std::uint32_t after_signing(std::uint32_t before) const noexcept {
-    return (before & ~outbound_mask) | signed_mark;
-  }
-};
 
 // What is to be signed goes to `queues` queues from the first on, what is to be verified to as many
 // behind them.
@@ -44,7 +28,7 @@ struct RuleOptions {
   std::vector<std::uint16_t> udp_ports = {4500};    // ours, for ESP in UDP; at most max_udp_ports
   std::uint16_t translator_port = 0;                // of the translator's UDP; 0: there is none
   std::vector<std::string> egress_interfaces = {};  // where tc drops what is unsigned
-  RuleMarks marks = {};
+  Marks marks = {};
   std::vector<mtu::Clamp> clamps = {};  // peers in transport mode; the kernel knows the others' MSS
 
   [[nodiscard]] std::uint16_t first_inbound_queue() const noexcept {

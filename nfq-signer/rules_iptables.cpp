@@ -81,7 +81,7 @@ std::string translated_lines(const RuleOptions& options, std::string_view chain,
 }
 
 // What the chain of outbound packets lets pass before ipsec_lines().
-std::string not_ours_lines(const RuleMarks& marks, std::string_view chain) {
+std::string not_ours_lines(const Marks& marks, std::string_view chain) {
   return "# Signed already.\n" +
          line(chain,
               "-m mark --mark " + masked(marks.signed_mark, marks.outbound_mask) + " -j RETURN") +
@@ -105,7 +105,7 @@ std::string peer_lines(const RuleOptions& options, std::string_view chain) {
   return text;
 }
 
-std::string unmark(const RuleMarks& marks) {
+std::string unmark(const Marks& marks) {
   return "-j MARK --set-xmark " + masked(0, marks.inbound_mask);
 }
 constexpr std::string_view reassemble = "-m conntrack --ctstate INVALID";

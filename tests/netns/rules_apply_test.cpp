@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::uint16_t kOutQueue = 100;
 constexpr std::uint16_t kQueue = 101;  // inbound
-constexpr RuleMarks kMarks;
+constexpr Marks kMarks;
 
 NfQueue open_queue(const Netns& netns, std::uint16_t number = kQueue) {
   return get(netns.run([&] { return NfQueue::open({.number = number}); }));

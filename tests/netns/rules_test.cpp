@@ -225,10 +225,10 @@ TEST_P(Rules, WithSeveralQueuesNothingPassesEither) {
 // What the signer has marked does not come to it again.
 TEST_P(Rules, SignedLeaves) {
   apply(pair_.a);
-  EXPECT_FALSE(is_steered_out(packets_.esp(), RuleMarks().after_signing(0)));
-  EXPECT_FALSE(is_steered_out(packets_.esp(), RuleMarks().after_signing(0xab000001)));
-  EXPECT_TRUE(is_steered_out(packets_.esp(), RuleMarks().verified(0))) << "verified, not signed";
-  EXPECT_TRUE(is_steered_out(packets_.esp(), RuleMarks().outbound_mark));
+  EXPECT_FALSE(is_steered_out(packets_.esp(), Marks().after_signing(0)));
+  EXPECT_FALSE(is_steered_out(packets_.esp(), Marks().after_signing(0xab000001)));
+  EXPECT_TRUE(is_steered_out(packets_.esp(), Marks().verified(0))) << "verified, not signed";
+  EXPECT_TRUE(is_steered_out(packets_.esp(), Marks().outbound_mark));
 }
 
 // IPsec of a host behind us passes; of ours there may be addresses that are not local, as in a
@@ -239,8 +239,8 @@ TEST_P(Rules, OfOthersOnlyWhatHasTheOutputMark) {
                             kAddressesB.at(index()));
   EXPECT_FALSE(is_steered_out(others.esp()));
   EXPECT_FALSE(is_steered_out(others.udp_esp(4500, 4500)));
-  EXPECT_TRUE(is_steered_out(others.esp(), RuleMarks().outbound_mark));
-  EXPECT_TRUE(is_steered_out(others.esp(), RuleMarks().outbound_mark | 0xab000000));
+  EXPECT_TRUE(is_steered_out(others.esp(), Marks().outbound_mark));
+  EXPECT_TRUE(is_steered_out(others.esp(), Marks().outbound_mark | 0xab000000));
 }
 
 // Else a mark restored from the connection would count as a verdict.

@@ -392,7 +392,7 @@ TEST(RuleOptionsCheck, AnInterfacesNameIsOne) {
 }
 
 TEST(RuleOptionsCheck, MarksStayWithinTheirMasksAndApart) {
-  const auto with = [](RuleMarks marks) { return refusal({.marks = marks}); };
+  const auto with = [](Marks marks) { return refusal({.marks = marks}); };
   EXPECT_TRUE(has(with({.inbound_mark = 0}), "the inbound mark"));
   EXPECT_TRUE(has(with({.inbound_mark = 0x30000}), "the inbound mark"));
   EXPECT_TRUE(has(with({.outbound_mark = 0}), "the outbound mark"));
@@ -403,16 +403,16 @@ TEST(RuleOptionsCheck, MarksStayWithinTheirMasksAndApart) {
   EXPECT_TRUE(has(with({.signed_mark = 0x10000}), "would read as that of a signed one"));
 }
 
-TEST(RuleMarks, VerdictsKeepForeignBits) {
-  constexpr RuleMarks marks;
+TEST(Marks, VerdictsKeepForeignBits) {
+  constexpr Marks marks;
   EXPECT_EQ(marks.verified(0xab02'0001), 0xab03'0001U);
   EXPECT_EQ(marks.after_signing(0xab02'0001), 0xab03'0001U);
   EXPECT_EQ(marks.verified(0), 0x10000U);
-  constexpr RuleMarks wide{.inbound_mark = 0x1,
-                           .inbound_mask = 0xf,
-                           .outbound_mark = 0x10,
-                           .outbound_mask = 0xf0,
-                           .signed_mark = 0x20};
+  constexpr Marks wide{.inbound_mark = 0x1,
+                       .inbound_mask = 0xf,
+                       .outbound_mark = 0x10,
+                       .outbound_mask = 0xf0,
+                       .signed_mark = 0x20};
   EXPECT_EQ(wide.verified(0xffff), 0xfff1U);
   EXPECT_EQ(wide.after_signing(0xffff), 0xff2fU);
 }
