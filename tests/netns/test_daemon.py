@@ -64,9 +64,9 @@ class Daemon(unittest.TestCase):
         self.addCleanup(end)
         return process
 
-    def start_signer(self, *more):
+    def start_signer(self, **kwargs):
         # Becoming a user it keeps its capabilities in; a namespace of its own, so that its queues are.
-        return self.start("unshare", "--net", SIGNER, "run", "--config", str(self.config), "--user", USER, "--allow-swapping", *more)
+        return self.start("unshare", "--net", SIGNER, "run", "--config", str(self.config), "--user", USER, "--allow-swapping", **kwargs)
 
     def start_keymsd(self, *more):
         uid = subprocess.run(["id", "-u", USER], check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
@@ -155,8 +155,16 @@ class Daemon(unittest.TestCase):
         self.assertEqual(now["dropped_signer_failed"], 0)
 
     def test_runs_with_little_and_ends_when_told(self):
-        signer = self.start_signer()
-        self.await_status(lambda s: True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(f"{self.dir}/systemd")
+            systemd.settimeout(10)
+            Path(f"{self.dir}/systemd").chmod(0o777)
+            signer = self.start_signer(env={"NOTIFY_SOCKET": f"{self.dir}/systemd"})
+            # It lives on after it has looked around, twice.
+            told = []
+            while told.count("WATCHDOG=1") < 2:
+                told.append(systemd.recv(4096).decode())
+        self.assertIn("READY=1", told)
         told = dict(line.split(":\t", 1) for line in Path(f"/proc/{signer.pid}/status").read_text().splitlines() if ":\t" in line)
         self.assertEqual((int(told["CapPrm"], 16), int(told["CapEff"], 16)), (ADMIN_ALONE, ADMIN_ALONE))
         self.assertEqual((told["NoNewPrivs"], told["Seccomp"]), ("1", "2"))
