@@ -86,7 +86,7 @@ def add_node_verbs(verb):
 
 
 def add_middle_verbs(verb):
-    hostile = verb("hostile", do_hostile, "make the middle drop, duplicate, reorder, corrupt or replay packets")
+    hostile = verb("hostile", do_hostile, "make the middle drop, duplicate, reorder, corrupt or replay packets, or make atomic fragments of them")
     hostile.add_argument("what", choices=(*middle.ACTIONS, "stop"), help="stop prints what was done as JSON")
     hostile.add_argument("--toward", choices=tuple(middle.TOWARD), default="gwb")
     hostile.add_argument("--proto", choices=tuple(middle.MATCHES), default="esp")

@@ -11,7 +11,7 @@ from . import netns
 from .paths import REPO
 from .proc import LabError, end_all, pids_naming, run
 
-ACTIONS = ("pass", "drop", "duplicate", "reorder", "corrupt", "replay")
+ACTIONS = ("pass", "drop", "duplicate", "reorder", "corrupt", "replay", "atomic")
 TOWARD = {"gwa": ("wana",), "gwb": ("wanb",), "both": ("wana", "wanb")}
 MATCHES = {"esp": (("-p", "esp"),), "ah": (("-p", "ah"),), "all": ((),),
            "natt": (("-p", "udp", "--dport", "4500"), ("-p", "udp", "--sport", "4500"))}

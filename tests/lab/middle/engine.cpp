@@ -2,6 +2,7 @@
 #include "tests/lab/middle/engine.h"
 
 #include <algorithm>
+#include <array>
 
 namespace cs::middle {
 
@@ -51,6 +52,8 @@ void Engine::act(const QueuedPacket& packet, const IpView& ip, Time now) {
       return corrupt(packet, ip);
     case Action::replay:
       return remember(packet, now);
+    case Action::atomic:
+      return make_atomic_fragment(packet, ip);
   }
 }
 
@@ -62,6 +65,24 @@ void Engine::corrupt(const QueuedPacket& packet, const IpView& ip) {
   ++statistics_.acted;
   test::Bytes changed(packet.payload.begin(), packet.payload.end());
   changed[ip.header_size + static_cast<std::size_t>(at)] ^= 1;
+  output_.decide(packet.id, Verdict::replace(std::move(changed)));
+}
+
+void Engine::make_atomic_fragment(const QueuedPacket& packet, const IpView& ip) {
+  constexpr std::size_t header = 40;
+  constexpr std::size_t most = header + 0xffff;
+  constexpr std::uint8_t fragment = 44;
+  const bool fits = packet.payload.size() + 8 <= most;
+  if (ip.family != test::Family::v6 || !fits) return output_.decide(packet.id, Verdict::accept());
+  ++statistics_.acted;
+  test::Bytes changed(packet.payload.begin(), packet.payload.end());
+  const auto id = static_cast<std::uint8_t>(statistics_.acted);
+  const std::array<std::uint8_t, 8> inserted{changed[6], 0, 0, 0, 0, 0, 0, id};
+  changed.insert(changed.begin() + header, inserted.begin(), inserted.end());
+  changed[6] = fragment;
+  const std::size_t length = changed.size() - header;
+  changed[4] = static_cast<std::uint8_t>(length >> 8);
+  changed[5] = static_cast<std::uint8_t>(length);
   output_.decide(packet.id, Verdict::replace(std::move(changed)));
 }
 

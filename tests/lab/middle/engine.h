@@ -15,7 +15,7 @@
 
 namespace cs::middle {
 
-enum class Action : std::uint8_t { pass, drop, duplicate, reorder, corrupt, replay };
+enum class Action : std::uint8_t { pass, drop, duplicate, reorder, corrupt, replay, atomic };
 
 // The one job of a run, as the command line gives it.
 struct Plan {
@@ -76,6 +76,7 @@ class Engine {
   [[nodiscard]] bool is_wanted() const;
   void act(const test::QueuedPacket& packet, const test::IpView& ip, Time now);
   void corrupt(const test::QueuedPacket& packet, const test::IpView& ip);
+  void make_atomic_fragment(const test::QueuedPacket& packet, const test::IpView& ip);
   void remember(const test::QueuedPacket& packet, Time now);
   void release();
   void inject(ByteView packet);

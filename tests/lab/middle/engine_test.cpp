@@ -51,7 +51,7 @@ class Middle : public testing::Test {
 
 TEST_F(Middle, MalformedIsDroppedAndCountedWhateverTheAction) {
   for (const Action action : {Action::pass, Action::drop, Action::duplicate, Action::reorder,
-                              Action::corrupt, Action::replay}) {
+                              Action::corrupt, Action::replay, Action::atomic}) {
     plan({.action = action});
     decided_.clear();
     std::uint32_t id = 0;
@@ -132,6 +132,21 @@ TEST_F(Middle, CorruptsOneBitAndOnlyBehindTheHeader) {
       EXPECT_EQ(*verdict.replacement, expected);
     }
   }
+}
+
+TEST_F(Middle, AtomicFragmentHeaderStandsBehindTheFixedHeader) {
+  plan({.action = Action::atomic});
+  take(1, v4_);
+  take(2, v6_);
+  EXPECT_EQ(statistics().acted, 1U);
+  EXPECT_FALSE(decided_.at(0).second.replacement.has_value());
+  const Bytes& changed = decided_.at(1).second.replacement.value();
+  Bytes expected = v6_;
+  expected[6] = 44;
+  expected[5] = static_cast<std::uint8_t>(expected[5] + 8);
+  const Bytes header{v6_[6], 0, 0, 0, 0, 0, 0, 1};
+  expected.insert(expected.begin() + 40, header.begin(), header.end());
+  EXPECT_EQ(changed, expected);
 }
 
 TEST_F(Middle, ReplaysOnceAfter200Milliseconds) {

@@ -23,6 +23,8 @@ Actions, each on every K-th packet, at most N times:
              passes and does not count as acted on
   replay     the packet goes on, and once more after 200 ms. At most 64 wait at a
              time; what comes while they do passes and does not count as acted on
+  atomic     an IPv6 packet gets a fragment header in front that cuts nothing; one of
+             IPv4 passes and does not count as acted on
 
 The queue is fed by rules like (the tool's own packets carry mark 0x4d):
   iptables -t mangle -A FORWARD -p esp -m mark ! --mark 0x4d -j NFQUEUE --queue-num 77
@@ -47,7 +49,8 @@ and the exit code is 0; 1 if something failed, and other codes for wrong options
 
 const std::map<std::string, Action> kActions{
     {"pass", Action::pass},       {"drop", Action::drop},       {"duplicate", Action::duplicate},
-    {"reorder", Action::reorder}, {"corrupt", Action::corrupt}, {"replay", Action::replay}};
+    {"reorder", Action::reorder}, {"corrupt", Action::corrupt}, {"replay", Action::replay},
+    {"atomic", Action::atomic}};
 
 const std::map<std::string, std::optional<test::Family>> kFamilies{
     {"4", test::Family::v4}, {"6", test::Family::v6}, {"both", std::nullopt}};
