@@ -145,7 +145,7 @@ class Guest(Endpoint):
             raise LabError(f"{self.node.name}: no ssh into the guest: {(self.home / 'ssh.log').read_text().strip()}")
 
     def command(self, argv, tty=False):
-        return self.ssh("-o", "ControlMaster=no", *(["-t"] if tty else ["-T"])) + ([shlex.join(argv)] if argv else [])
+        return self.ssh("-o", "ControlMaster=no", *(["-t"] if tty else ["-T"])) + [shlex.join(argv or ["bash", "-l"])]
 
     def ensure_alive(self):
         if not self.running():
