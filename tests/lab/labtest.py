@@ -10,13 +10,16 @@ import sys
 import tempfile
 import time
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from lablib import pcap  # noqa: E402
 from lablib.lab import DEFAULT_NAME, Lab  # noqa: E402
+from lablib.proc import run  # noqa: E402
 import require  # noqa: E402
 
 # Inner addresses of the LAN hosts and outer ones of the gateways, by IP version.
@@ -33,21 +36,27 @@ class LabTest(unittest.TestCase):
         cls.hosta, cls.gwa, cls.mid, cls.gwb, cls.hostb = (
             cls.lab.endpoint(n) for n in ("hosta", "gwa", "mid", "gwb", "hostb"))
 
-    def clear_ipsec(self):
-        for gateway in (self.gwa, self.gwb):
-            gateway.run(["sh", "-c", "systemctl stop strongswan; ip xfrm state flush; ip xfrm policy flush"])
+    @classmethod
+    def on_both(cls, action):
+        """What action(gateway) returns for gateway A and B; at once, as each has a processor of its own."""
+        return at_once(action, (cls.gwa, cls.gwb))
 
-    def ping(self, node, address, count=3, source=None, wait=3):
-        """How many of `count` pings are answered within `wait` seconds."""
-        argv = ["ping", "-n", "-q", "-c", str(count), "-i", "0.2", "-W", str(wait), "-p", MARKER.hex(), address]
-        if source:
-            argv[1:1] = ["-I", source]
+    @classmethod
+    def clear_ipsec(cls):
+        cls.on_both(lambda gateway: ip(gateway, ["xfrm state flush", "xfrm policy flush"]))
+
+    def ping(self, node, address, *more, count=3, wait=3):
+        """How many of `count` pings are answered within `wait` seconds; `more`: further words for ping(8).
+
+        The second waits for the first's answer: of an ICMP burst, connection tracking lets the first pass and drops the others.
+        """
+        argv = ["ping", "-n", "-q", "-A", "-c", str(count), "-W", str(wait), "-p", MARKER.hex(), *more, address]
         out = node.run(argv, check=False).out
         return int(out.split(" received")[0].rsplit(" ", 1)[1]) if " received" in out else 0
 
     def assert_silence(self, sender, address):
-        """One ping, and no answer."""
-        self.assertEqual(self.ping(sender, address, count=1, wait=1), 0)
+        """One ping, and no answer in many times what one takes."""
+        self.assertEqual(self.ping(sender, address, count=1, wait=0.5), 0)
 
     @contextmanager
     def wire(self, interface):
@@ -85,45 +94,83 @@ def await_line(stream, text, limit=10):
         said += chunk
 
 
+def at_once(action, nodes):
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        return list(pool.map(action, nodes))
+
+
+def ip(node, lines):
+    """Lines for ip(8), in one process: under emulation starting one is what costs."""
+    node.run(["sh", "-c", "ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND"])
+
+
+def push_programs(node, programs, directory):
+    """Without what a debugger wants, which is most of them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        slim = [Path(scratch) / Path(program).name for program in programs]
+        for program, copy in zip(programs, slim):
+            run(["strip", "-o", str(copy), str(program)])
+        node.push(slim, directory)
+
+
 def key(size):
     return "0x" + secrets.token_hex(size)
 
 
-def esp_tunnel(lab, version, inbound="", outbound=""):
-    """Manually keyed ESP tunnel, AES-256-GCM, between the two LANs.
+@dataclass(frozen=True)
+class Ipsec:
+    """A pair of manually keyed SAs between the gateways, with the policies that use them."""
+    version: int
+    proto: str
+    mode: str
+    spi: int  # of what A sends; the other direction has the next but 0x1000
+    selectors: dict  # by side
+    inbound: str = ""  # further words for a gateway's SAs of that direction
+    outbound: str = ""
+    nat: str = ""  # where B sees A: ESP in UDP 4500 then
 
-    `inbound` and `outbound` are further words for a gateway's SAs of that direction.
-    """
-    spi = {"a": 0x1000 + version, "b": 0x2000 + version}  # named after the side that sends
-    secret = {side: key(36) for side in spi}
-    for side, other, name in (("a", "b", "gwa"), ("b", "a", "gwb")):
-        lines = ["set -e"]
-        for sender, receiver in (("a", "b"), ("b", "a")):
-            lines.append(f"ip xfrm state add src {WAN[version][sender]} dst {WAN[version][receiver]} proto esp spi {spi[sender]} "
-                         f"reqid 1 mode tunnel replay-window 64 flag af-unspec aead 'rfc4106(gcm(aes))' {secret[sender]} 128 "
-                         f"{outbound if sender == side else inbound}")
-        template = "tmpl src {} dst {} proto esp reqid 1 mode tunnel"
-        here, there = WAN[version][side], WAN[version][other]
-        lines.append(f"ip xfrm policy add src {LAN[version][side]} dst {LAN[version][other]} dir out " + template.format(here, there))
-        for direction in ("in", "fwd"):
-            lines.append(f"ip xfrm policy add src {LAN[version][other]} dst {LAN[version][side]} dir {direction} " + template.format(there, here))
-        lab.endpoint(name).run(["sh", "-c", "\n".join(lines)])
+    def addresses(self, at):
+        return {"a": self.nat if self.nat and at == "b" else WAN[self.version]["a"], "b": WAN[self.version]["b"]}
+
+    def states(self, at, secret):
+        wan = self.addresses(at)
+        algorithm = "auth-trunc 'hmac(sha256)'" if self.proto == "ah" else "aead 'rfc4106(gcm(aes))'"
+        for number, (sender, receiver) in enumerate((("a", "b"), ("b", "a"))):
+            words = ["xfrm state add src", wan[sender], "dst", wan[receiver], "proto", self.proto, "spi", hex(self.spi + 0x1000 * number),
+                     "reqid 1 mode", self.mode, "replay-window 64", "flag af-unspec" if self.mode == "tunnel" else "",
+                     algorithm, secret[sender], "128", "encap espinudp 4500 4500 0.0.0.0" if self.nat else "",
+                     self.outbound if sender == at else self.inbound]
+            yield " ".join(words)
+
+    def policies(self, at):
+        there = "b" if at == "a" else "a"
+        wan, net = self.addresses(at), self.selectors
+        for direction, source, target in (("out", at, there), ("in", there, at), *([("fwd", there, at)] if self.mode == "tunnel" else [])):
+            ends = f"src {wan[source]} dst {wan[target]}" if self.mode == "tunnel" else ""
+            yield (f"xfrm policy add src {net[source]} dst {net[target]} dir {direction} "
+                   f"tmpl {ends} proto {self.proto} reqid 1 mode {self.mode}")
+
+    def set_up(self, lab):
+        self.tell(lab, lambda side, secret: [*self.states(side, secret), *self.policies(side)])
+        return self
+
+    def renew(self, lab):
+        """Fresh SAs in the place of all that are there; the policies stay, so that nothing passes in the clear."""
+        self.tell(lab, lambda side, secret: ["xfrm state flush", *self.states(side, secret)])
+
+    def tell(self, lab, lines):
+        secret = {side: key(32 if self.proto == "ah" else 36) for side in "ab"}
+        at_once(lambda side: ip(lab.endpoint(f"gw{side}"), lines(side, secret)), "ab")
 
 
-def ah_transport(lab, version, inbound="", outbound=""):
-    """Manually keyed AH in transport mode, HMAC-SHA-256-128, between the gateways themselves."""
-    spi = {"a": 0x3000 + version, "b": 0x4000 + version}
-    secret = {side: key(32) for side in spi}
-    for side, other, name in (("a", "b", "gwa"), ("b", "a", "gwb")):
-        lines = ["set -e"]
-        for sender, receiver in (("a", "b"), ("b", "a")):
-            lines.append(f"ip xfrm state add src {WAN[version][sender]} dst {WAN[version][receiver]} proto ah spi {spi[sender]} "
-                         f"reqid 2 mode transport replay-window 64 auth-trunc 'hmac(sha256)' {secret[sender]} 128 "
-                         f"{outbound if sender == side else inbound}")
-        here, there = WAN[version][side], WAN[version][other]
-        for source, target, direction in ((here, there, "out"), (there, here, "in")):
-            lines.append(f"ip xfrm policy add src {source} dst {target} dir {direction} tmpl proto ah reqid 2 mode transport")
-        lab.endpoint(name).run(["sh", "-c", "\n".join(lines)])
+def esp_tunnel(lab, version, **more):
+    """ESP between the two LANs, AES-256-GCM."""
+    return Ipsec(version, "esp", "tunnel", 0x1000 + version, LAN[version], **more).set_up(lab)
+
+
+def transport(lab, version, proto, **more):
+    """AH, HMAC-SHA-256-128, or ESP, AES-256-GCM, between the gateways themselves."""
+    return Ipsec(version, proto, "transport", 0x3000 + version, WAN[version], **more).set_up(lab)
 
 
 def require_lab():

@@ -13,11 +13,12 @@ PINGS = 6
 
 
 class HostileMiddle(labtest.LabTest):
-    def setUp(self):
-        self.clear_ipsec()
-        self.addCleanup(self.clear_ipsec)
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.addClassCleanup(cls.clear_ipsec)
         for version in (4, 6):
-            labtest.esp_tunnel(self.lab, version)
+            labtest.esp_tunnel(cls.lab, version)
 
     def xfrm_counter(self, name):
         lines = self.gwb.run(["cat", "/proc/net/xfrm_stat"]).out.splitlines()
@@ -28,8 +29,10 @@ class HostileMiddle(labtest.LabTest):
         engine = Hostile(self.lab)
         engine.start(action, **options)
         try:
-            answered = self.ping(self.hosta, HOST_B[version], count=PINGS)
-            time.sleep(0.5)  # replays come 200 ms late
+            # At once, so that one can overtake another.
+            answered = self.ping(self.hosta, HOST_B[version], "-l", str(PINGS), "-i", "0.2", count=PINGS, wait=1)
+            if action == "replay":
+                time.sleep(0.5)  # they come 200 ms late
         finally:
             done = engine.stop()
         return answered, done

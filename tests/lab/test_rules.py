@@ -12,6 +12,14 @@ from lablib.paths import REPO
 from lablib.pcap import ESP, UDP
 
 PROGRAM = "/usr/local/sbin/nfq-signer"
+# The connections too: one masqueraded ESP packet makes the kernel send the answers of the tunnel to its host.
+CLEAR = """
+printf 'xfrm state flush\nxfrm policy flush\n' | ip -batch -
+nft flush ruleset
+conntrack -F 2>&1
+tc qdisc del dev wan clsact 2>&1
+true
+"""
 # What the engine's verdicts would do, done by rules of somebody else.
 STAND_IN = """
 table inet standin {
@@ -41,20 +49,14 @@ class Rules(labtest.LabTest):
     def setUpClass(cls):
         super().setUpClass()
         build = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
-        for gateway in (cls.gwa, cls.gwb):
-            gateway.push([build / "nfq-signer/nfq-signer"], "/usr/local/sbin")
+        cls.on_both(lambda gateway: labtest.push_programs(gateway, [build / "nfq-signer/nfq-signer"], "/usr/local/sbin"))
 
     def setUp(self):
-        self.addCleanup(self.clear)
-        self.clear_ipsec()
+        self.addCleanup(self.on_both, lambda gateway: gateway.run(["sh", "-c", CLEAR]))
 
-    def clear(self):
-        # The connections too: one masqueraded ESP packet makes the kernel send the answers of the tunnel to its host.
-        for gateway in (self.gwa, self.gwb):
-            gateway.run(["sh", "-c", "ip xfrm state flush; ip xfrm policy flush; nft flush ruleset; tc qdisc del dev wan clsact 2>&1; conntrack -F 2>&1; true"])
-
-    def rules(self, gateway, *words, check=True):
-        return gateway.run([PROGRAM, "rules", *words], check=check)
+    def rules(self, gateway, *lines, check=True):
+        """`nfq-signer rules` with each of the lines, in order; the first that fails ends it."""
+        return gateway.run(["sh", "-ec", "\n".join(f"{PROGRAM} rules {line}" for line in lines)], check=check)
 
     def steered(self, gateway, direction):
         """How many packets the rules sent to the queue."""
@@ -73,7 +75,7 @@ class Rules(labtest.LabTest):
         return sum(p.proto == ESP for p in seen)
 
     def test_this_kernel_takes_all_of_it(self):
-        said = self.rules(self.gwa, "--interface", "wan").out
+        said = self.rules(self.gwa, "--interface wan").out
         for kind in ("nft", "iptables", "tc"):
             self.assertIn(f"{kind}: works here; not in place", said)
 
@@ -82,55 +84,53 @@ class Rules(labtest.LabTest):
             labtest.esp_tunnel(self.lab, version)
             self.assertEqual(self.ping(self.hosta, HOST_B[version]), 3)
         for queues in ("1", "4"):
-            self.rules(self.gwa, "--nft", "--apply", "--queues", queues)
-            self.rules(self.gwa, "--nft", "--check")
-            for version in (4, 6):
-                with self.subTest(version=version, queues=queues), self.wire("wana") as seen:
-                    before = self.steered(self.gwa, "outbound")
-                    self.assert_silence(self.hosta, HOST_B[version])
-                    # Once: the plaintext before it was encrypted is not counted.
-                    self.assertEqual(self.steered(self.gwa, "outbound") - before, 1)
-                self.assertFalse([p for p in seen if p.proto == ESP], "unsigned ESP left the gateway")
+            self.rules(self.gwa, f"--nft --apply --queues {queues}", "--nft --check")
+            with self.wire("wana") as seen:
+                for number, version in enumerate((4, 6), start=1):
+                    with self.subTest(version=version, queues=queues):
+                        self.assert_silence(self.hosta, HOST_B[version])
+                        # Once each: the plaintext before it was encrypted is not counted.
+                        self.assertEqual(self.steered(self.gwa, "outbound"), number)
+            self.assertFalse([p for p in seen if p.proto == ESP], "unsigned ESP left the gateway")
         self.assertIn("jhash esp spi mod 4", self.gwa.run(["nft", "list", "ruleset"]).out)
-        self.rules(self.gwa, "--nft", "--remove")
-        self.rules(self.gwa, "--nft", "--remove")
+        self.rules(self.gwa, "--nft --remove", "--nft --remove")
         self.assertEqual(self.gwa.run(["nft", "list", "ruleset"]).out, "")
         for version in (4, 6):
             self.assertEqual(self.ping(self.hosta, HOST_B[version]), 3)
 
     def test_nft_without_engine_nothing_is_accepted(self):
-        self.rules(self.gwb, "--nft", "--apply")
-        for version in (4, 6):
+        self.rules(self.gwb, "--nft --apply")
+        for number, version in enumerate((4, 6), start=1):
             labtest.esp_tunnel(self.lab, version)
-            before = self.steered(self.gwb, "inbound")
             self.assert_silence(self.hosta, HOST_B[version])
-            self.assertEqual(self.steered(self.gwb, "inbound") - before, 1)
+            self.assertEqual(self.steered(self.gwb, "inbound"), number)
 
     def test_nft_steers_ah(self):
         for version in (4, 6):
-            labtest.ah_transport(self.lab, version)
+            labtest.transport(self.lab, version, "ah")
             self.assertEqual(self.ping(self.gwa, WAN[version]["b"]), 3)
         for gateway, direction in ((self.gwa, "outbound"), (self.gwb, "inbound")):
-            self.rules(gateway, "--nft", "--apply")
+            self.rules(gateway, "--nft --apply")
+            before = 0
             for version in (4, 6):
                 with self.subTest(version=version, direction=direction):
-                    before = self.steered(gateway, direction)
                     self.assert_silence(self.gwa, WAN[version]["b"])
-                    self.assertGreaterEqual(self.steered(gateway, direction) - before, 1)
-            self.rules(gateway, "--nft", "--remove")
+                    steered = self.steered(gateway, direction)
+                    self.assertGreater(steered, before)
+                    before = steered
+            self.rules(gateway, "--nft --remove")
 
     def test_iptables_the_same(self):
         labtest.esp_tunnel(self.lab, 4)
         for gateway in (self.gwa, self.gwb):
-            self.rules(gateway, "--iptables", "--apply")
-            self.rules(gateway, "--iptables", "--apply")
+            self.rules(gateway, "--iptables --apply", "--iptables --apply")
             self.assert_silence(self.hosta, HOST_B[4])
-            self.rules(gateway, "--iptables", "--remove")
+            self.rules(gateway, "--iptables --remove")
             self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
 
     def test_ipsec_of_hosts_behind_us_is_not_ours(self):
         labtest.esp_tunnel(self.lab, 4)
-        self.rules(self.gwa, "--nft", "--apply")
+        self.rules(self.gwa, "--nft --apply")
         # In the tunnel: the outer packet alone.
         self.hosta.run(["python3", "-c", SEND, "50", HOST_B[4], FOREIGN_ESP])
         self.assertEqual(self.steered(self.gwa, "outbound"), 1)
@@ -147,25 +147,23 @@ class Rules(labtest.LabTest):
 
     def test_marks_hold_when_the_rules_are_flushed(self):
         labtest.esp_tunnel(self.lab, 4, inbound="mark 0x10000 mask 0x10000", outbound="output-mark 0x20000 mask 0x30000")
-        for gateway in (self.gwa, self.gwb):
-            for kind in ("--nft", "--tc"):
-                for _ in range(2):
-                    self.rules(gateway, kind, "--interface", "wan", "--apply")
-                self.rules(gateway, kind, "--interface", "wan", "--check")
+        lines = [f"{kind} --interface wan {action}" for kind in ("--nft", "--tc") for action in ("--apply", "--apply", "--check")]
+
+        def without_steering(gateway):
+            self.rules(gateway, *lines)
             gateway.run(["nft", "flush", "ruleset"])
-            self.assertEqual(self.rules(gateway, "--nft", "--check", check=False).code, 1)
+            self.assertEqual(self.rules(gateway, "--nft --check", check=False).code, 1)
+        self.on_both(without_steering)
         self.assertEqual(self.esp_on_wire(), 0, "unsigned ESP left a gateway without rules")
         # Without the filter they leave, and are not accepted.
-        self.rules(self.gwa, "--tc", "--interface", "wan", "--remove")
-        self.rules(self.gwa, "--tc", "--interface", "wan", "--remove")
-        self.assertEqual(self.rules(self.gwa, "--tc", "--interface", "wan", "--check", check=False).code, 1)
+        self.rules(self.gwa, "--tc --interface wan --remove", "--tc --interface wan --remove")
+        self.assertEqual(self.rules(self.gwa, "--tc --interface wan --check", check=False).code, 1)
         before = self.xfrm_counter(self.gwb, "XfrmInNoStates")
         self.assertEqual(self.esp_on_wire(), 1)
         self.assertEqual(self.xfrm_counter(self.gwb, "XfrmInNoStates") - before, 1)
         # It is the marks and nothing else: with those of the verdicts it all passes.
-        self.rules(self.gwa, "--tc", "--interface", "wan", "--apply")
-        for gateway in (self.gwa, self.gwb):
-            gateway.run(["nft", STAND_IN])
+        self.rules(self.gwa, "--tc --interface wan --apply")
+        self.on_both(lambda gateway: gateway.run(["nft", STAND_IN]))
         self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
 
 

@@ -47,8 +47,8 @@ def certificates(directory):
 
 class NatTraversal(labtest.LabTest):
     def setUp(self):
-        self.clear_ipsec()
         self.addCleanup(self.clear_ipsec)
+        self.addCleanup(self.on_both, lambda gateway: gateway.run(["systemctl", "stop", "strongswan"]))
         middle.nat(self.lab, on=True)
         self.addCleanup(middle.nat, self.lab, False)
 

@@ -110,7 +110,7 @@ class Tool(labtest.LabTest):
         build = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
         # batch: its libraries have to be in the guest, and find their way on a processor without AVX.
         programs = [build / f"tests/unit/{name}_test" for name in ("bytes", "clock", "secret", "batch")]
-        self.gwa.push(programs, "/tmp/unit")
+        labtest.push_programs(self.gwa, programs, "/tmp/unit")
         for program in programs:
             with self.subTest(program=program.name):
                 done = self.gwa.run([f"/tmp/unit/{program.name}", "--gtest_brief=1"], limit=120, check=False)
