@@ -22,6 +22,7 @@ from reference import Record, Verifier  # noqa: E402
 BUILD = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
 HERE = "/usr/local/share/countersign"  # where the guests have what we push
 MARKS = {"inbound": "mark 0x10000 mask 0x10000", "outbound": "output-mark 0x20000 mask 0x30000"}
+NATTED = "198.51.100.254"  # where the middle's NAT shows gateway A
 APPLY = "nfq-signer rules --nft --apply && nfq-signer rules --tc --apply --interface wan"
 SET_UP = f"""
 set -e
@@ -64,14 +65,14 @@ class SignerTest(labtest.LabTest):
     @classmethod
     def install(cls, gateway):
         side, other = ("a", "b") if gateway is cls.gwa else ("b", "a")
-        peer = {"id": 1, "mode": "enforce", "addresses": [WAN[4][other], WAN[6][other]],
+        peer = {"id": 1, "mode": "enforce", "addresses": [WAN[4][other], WAN[6][other], *([NATTED] if other == "a" else [])],
                 "outbound": [cls.keys[side]], "inbound": [cls.keys[other]]}
         labtest.push_programs(gateway, [BUILD / "nfq-signer/nfq-signer", BUILD / "tests/standin/cs-standin-keymsd"], HERE)
         with tempfile.TemporaryDirectory() as scratch:
             scenario = Path(scratch) / "scenario.json"
             scenario.write_text(json.dumps({"peers": [peer]}))
             gateway.push([scenario, BUILD / "nfq-signer/nfq-signer.service", REPO / "nfq-signer/nfq-signer.toml",
-                          REPO / "nfq-signer/countersign.sysusers"], HERE)
+                          REPO / "nfq-signer/countersign.sysusers", REPO / "tests/lab/extension_headers.pl"], HERE)
         gateway.run(["sh", "-c", SET_UP])
         cls.await_keys(gateway)
 

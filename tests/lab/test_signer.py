@@ -7,11 +7,23 @@ import socket
 
 import labtest
 from labtest import HOST_B, WAN
+from lablib import middle
 from lablib.pcap import AH, ESP, UDP
-from signertest import APPLY, HERE, MARKS, SignerTest
+from signertest import APPLY, HERE, MARKS, NATTED, SignerTest
 
+# Options a packet passes by, and a fragment header that cuts nothing: what stands before ESP or AH on IPv6.
+HEADERS = ("hop-by-hop", "destination", "routing")
+NEXT_HEADER = {"hop-by-hop": 0, "routing": 43, "atomic": 44, "destination": 60}
 PORT = 4510  # the translator's
-WAN_A4 = socket.inet_pton(socket.AF_INET, WAN[4]["a"])
+WAN_A4, WAN_A6 = socket.inet_pton(socket.AF_INET, WAN[4]["a"]), socket.inet_pton(socket.AF_INET6, WAN[6]["a"])
+# The kernel looks into UDP for ESP only where a socket asks it to. Ends when its standard input does.
+UDP_ENCAP = """
+use Socket;
+socket(S, AF_INET, SOCK_DGRAM, 0) && setsockopt(S, 17, 100, pack("i", 2)) && bind(S, sockaddr_in(4500, INADDR_ANY)) or die $!;
+print STDERR "open\\n";
+<STDIN>;
+"""
+NO_DEFRAGMENTATION = "add table ip6 early; add chain ip6 early pre { type filter hook prerouting priority -450; }; add rule ip6 early pre notrack"
 
 
 class Signer(SignerTest):
@@ -37,6 +49,72 @@ class Signer(SignerTest):
                     self.assertEqual(self.ping(self.gwa, WAN[version]["b"], count=5), 5)
                 self.assert_protocols(seen, version, AH, 10)
                 self.assert_all_signed(seen, 10)
+
+    def test_esp_in_udp_through_nat(self):
+        middle.nat(self.lab, True)
+        self.addCleanup(middle.nat, self.lab, False)
+        self.on_both(self.open_udp_4500)
+        self.tunnel(4, nat=NATTED)
+        before = [self.packets(gateway, "inbound", "verified") for gateway in (self.gwa, self.gwb)]
+        with self.wire("wanb") as seen:
+            self.assertEqual(self.ping(self.hosta, HOST_B[4], count=5), 5)
+        encapsulated = [p for p in seen if p.proto == UDP and 4500 in (p.sport, p.dport)]
+        self.assertGreaterEqual(len(encapsulated), 10)
+        self.assertFalse([p for p in seen if p.proto == ESP or bytes([192, 0, 2, 1]) in p.data[12:20]], "it did not pass NAT")
+        self.assert_all_signed(seen, 10)
+        after = [self.packets(gateway, "inbound", "verified") for gateway in (self.gwa, self.gwb)]
+        self.assertTrue(all(now - then >= 5 for then, now in zip(before, after)), f"{before} {after}")
+
+    def open_udp_4500(self, gateway):
+        process = gateway.popen(["perl", "-e", UDP_ENCAP], stdin=-1, stderr=-1)
+        self.addCleanup(process.communicate)  # closes its standard input
+        labtest.await_line(process.stderr, b"open")
+
+    def test_fragments_are_whole_again_before_they_are_verified(self):
+        for version, proto in ((4, "ah"), (4, "esp"), (6, "ah"), (6, "esp")):
+            with self.subTest(version=version, proto=proto):
+                self.clear_ipsec()
+                labtest.transport(self.lab, version, proto, **MARKS)
+                before = self.packets(self.gwb, "inbound", "verified")
+                with self.wire("wana") as seen:
+                    self.assertEqual(self.ping(self.gwa, WAN[version]["b"], "-M", "dont", "-s", "2000"), 3)
+                self.assertEqual(self.packets(self.gwb, "inbound", "verified") - before, 3)
+                self.assertEqual(sum(is_fragment(p) for p in seen), 3 * 2 * 2, "they were not fragmented")
+        # What nothing puts together is dropped, and said to be a fragment.
+        self.gwb.run(["nft", NO_DEFRAGMENTATION])
+        self.addCleanup(self.gwb.run, ["nft", "delete table ip6 early"])
+        self.assertEqual(self.ping(self.gwa, WAN[6]["b"], "-s", "2000", count=1, wait=0.5), 0)
+        self.assertEqual(self.packets(self.gwb, "inbound", "dropped", "fragment"), 2)
+
+    def test_behind_extension_headers(self):
+        self.on_both(lambda gateway: gateway.run(["sysctl", "-q", "-w", "net.ipv6.conf.all.seg6_enabled=1", "net.ipv6.conf.wan.seg6_enabled=1"]))
+        for proto in ("esp", "ah"):
+            with self.subTest(proto=proto):
+                self.clear_ipsec()
+                labtest.transport(self.lab, 6, proto, **MARKS)
+                before = self.packets(self.gwb, "inbound", "verified")
+                with self.wire("wanb") as seen:
+                    self.assertEqual(self.answered_behind_headers(proto), [*HEADERS, "atomic"])
+                self.assertEqual(headers_of_a(seen), set(NEXT_HEADER.values()))
+                self.assertEqual(self.packets(self.gwb, "inbound", "verified") - before, 4)
+                before = self.packets(self.gwb, "inbound", "dropped", "no_extension")
+                self.gwa.run(["sh", "-c", "nft flush ruleset; tc qdisc del dev wan clsact"])  # what leaves is unsigned
+                try:
+                    with self.wire("wanb") as seen:
+                        self.assertEqual(self.answered_behind_headers(proto), [])
+                finally:
+                    self.gwa.run(["sh", "-c", APPLY])
+                self.assertEqual(headers_of_a(seen), set(NEXT_HEADER.values()))
+                self.assertEqual(self.packets(self.gwb, "inbound", "dropped", "no_extension") - before, 4)
+
+    def answered_behind_headers(self, proto):
+        answered = self.gwa.run(["perl", f"{HERE}/extension_headers.pl", WAN[6]["b"]]).out.split()
+        engine = middle.Hostile(self.lab)
+        engine.start("atomic", proto=proto)
+        try:
+            return answered + ["atomic"] * self.ping(self.gwa, WAN[6]["b"], count=1, wait=0.5)
+        finally:
+            engine.stop()
 
     def test_where_ipsec_is_dropped_the_translator_takes_it_through(self):
         drop = [("iptables", "-p", "esp"), ("iptables", "-p", "ah"), ("ip6tables", "-p", "esp"), ("ip6tables", "-m", "ah")]
@@ -98,7 +176,30 @@ class Signer(SignerTest):
         self.assert_all_signed(seen, 100)
         self.assert_no_plaintext(seen)
 
-    def test_it_runs_with_little_and_says_what_is_wrong(self):
+    def test_offload_under_traffic_closes_until_it_is_gone(self):
+        tunnel = self.tunnel(4)
+        with self.wire("wana") as seen, self.traffic(self.hosta) as traffic:
+            traffic.await_flow()
+            self.gwa.run(["modprobe", "esp4_offload"])
+            now = self.await_status(self.gwa, lambda now: now.get("state") == "closed", limit=2)
+            self.assertIn("modprobe -r esp4_offload", now["reason"])
+            silences = [traffic.assert_stands()]
+            # New SAs are encrypted behind every hook.
+            tunnel.renew(self.lab)
+            silences.append(traffic.assert_stands())
+            self.clear_states()
+            self.gwa.run(["modprobe", "-r", "esp4_offload"])
+            self.await_status(self.gwa, lambda now: now.get("state") == "open", limit=2)
+            tunnel.renew(self.lab)
+            traffic.await_flow()
+        self.assertFalse(esp_of_a(seen, silences))
+        self.assert_all_signed(seen, 20)
+        self.assert_no_plaintext(seen)
+
+    def clear_states(self):
+        self.on_both(lambda gateway: labtest.ip(gateway, ["xfrm state flush"]))
+
+    def test_it_runs_with_little(self):
         pid = self.gwa.run(["systemctl", "show", "-P", "MainPID", "nfq-signer"]).out.strip()
         told = dict(line.split(":\t") for line in self.gwa.run(["cat", f"/proc/{pid}/status"]).out.splitlines() if ":\t" in line)
         self.assertEqual(int(told["CapPrm"], 16), 1 << 12, "CAP_NET_ADMIN alone")
@@ -108,15 +209,22 @@ class Signer(SignerTest):
         done = self.gwa.run(["nfq-signer", "run"], check=False)
         self.assertEqual(done.code, 1)
         self.assertIn("running as root", done.err)
-        self.gwa.run(["modprobe", "esp4_offload"])
-        self.addCleanup(self.gwa.run, ["modprobe", "-r", "esp4_offload"])
-        now = self.await_status(self.gwa, lambda now: now.get("state") == "closed", limit=10)
-        self.assertIn("modprobe -r esp4_offload", now["reason"])
 
 
 def esp_of_a(seen, times):
     """What gateway A sent meanwhile."""
     return [p for p in seen if p.proto == ESP and p.data[12:16] == WAN_A4 and any(begin < p.time < end for begin, end in times)]
+
+
+def headers_of_a(seen):
+    """The extension headers A's packets begin with."""
+    return {p.proto for p in seen if p.version == 6 and p.data[8:24] == WAN_A6} - {50, 51, 58}
+
+
+def is_fragment(packet):
+    if packet.version == 6:
+        return packet.proto == NEXT_HEADER["atomic"]
+    return bool(int.from_bytes(packet.data[6:8], "big") & 0x3FFF)
 
 
 if __name__ == "__main__":
