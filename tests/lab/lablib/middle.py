@@ -21,10 +21,10 @@ START_LIMIT = 10
 
 
 def program():
-    builds = [Path(os.environ["CS_BUILD"])] if "CS_BUILD" in os.environ else sorted((REPO / "build").glob("*"))
-    for build in builds:
-        if (build / "tests/lab/middle/cs-middle").exists():
-            return build / "tests/lab/middle/cs-middle"
+    builds = [Path(os.environ["CS_BUILD"])] if "CS_BUILD" in os.environ else (REPO / "build").glob("*")
+    programs = [path for build in builds if (path := build / "tests/lab/middle/cs-middle").exists()]
+    if programs:
+        return max(programs, key=lambda path: path.stat().st_mtime)
     raise LabError("cs-middle is not built; first: cmake --preset dev && cmake --build --preset dev --target cs_middle")
 
 
