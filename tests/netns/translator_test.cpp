@@ -4,70 +4,25 @@
 //
 //   a: sender -> [queue 100, signs and translates] -> left ---- right -> capture -> [queue 101,
 //   translates back and verifies] -> receiver :b
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-
-#include <random>
-
-#include "nfq-signer/inbound_worker.h"
-#include "nfq-signer/outbound_worker.h"
 #include "nfq-signer/rules_apply.h"
-#include "nfq-signer/worker_thread.h"
-#include "tests/netns/environment.h"
-#include "tests/unit/wire_packets.h"
+#include "tests/netns/gateways.h"
 
 namespace cs::test {
 namespace {
 
 constexpr std::uint16_t kTranslator = 4510;
-constexpr std::uint8_t kProtocolAh = 51;
 constexpr RuleOptions kRules{.udp_ports = {}, .translator_port = kTranslator};
 constexpr std::uint32_t kPast = kRules.marks.signed_mark;  // the attacker's packets are not signed
 
-using OutThread = std::unique_ptr<WorkerThread<OutboundWorker>>;
-using InThread = std::unique_ptr<WorkerThread<InboundWorker>>;
-
-class TranslatorPath : public testing::TestWithParam<Family> {
+class TranslatorPath : public Gateways {
  protected:
-  TranslatorPath()
-      : pair_(get(make_pair())),
-        sender_(get(pair_.a.run([] { return PacketSender::open(); }))),
-        attacker_(get(pair_.a.run([] { return PacketSender::open(kPast); }))),
-        esp_(get(pair_.b.run([] { return RawReceiver::open(GetParam()); }))),
-        ah_(get(pair_.b.run([] { return RawReceiver::open(GetParam(), kProtocolAh); }))),
-        capture_(get(pair_.b.run([] {
-          return Capture::open("right", {kProtocolEsp, kProtocolAh, kProtocolUdp});
-        }))) {
+  TranslatorPath() : Gateways(kPast, {kProtocolEsp, kProtocolAh, kProtocolUdp}) {
     for (const Netns* netns : {&pair_.a, &pair_.b})
       get(netns->run([] { return apply_rules(RuleKind::iptables, kRules); }));
   }
 
-  static bool is_v4() { return GetParam() == Family::v4; }
   static std::size_t header() { return is_v4() ? 20 : 40; }
 
-  // ESP or AH from a to b, of the tested family.
-  Packet packet(Shape shape, std::size_t body) {
-    Packet made = make_packet(shape, body, random_);
-    const Packet addressed = esp_packet(
-        {.source = kAddressesA.at(is_v4() ? 0 : 1), .target = kAddressesB.at(is_v4() ? 0 : 1)});
-    const std::size_t addresses = is_v4() ? 12 : 8;
-    std::copy(addressed.begin() + static_cast<std::ptrdiff_t>(addresses),
-              addressed.begin() + static_cast<std::ptrdiff_t>(header()),
-              made.begin() + static_cast<std::ptrdiff_t>(addresses));
-    if (is_v4()) {
-      put16(made, 4, 0x4321);  // the kernel would replace 0
-      put16(made, 10, 0);
-      put16(made, 10, static_cast<std::uint16_t>(~ones_sum(ByteView(made).first(20))));
-    }
-    return made;
-  }
-  Packet esp(std::size_t body = 80) { return packet(is_v4() ? Shape::esp4 : Shape::esp6, body); }
-  Packet ah(std::size_t body = 80) { return packet(is_v4() ? Shape::ah4 : Shape::ah6, body); }
-
-  Address address_of_b() {
-    const Packet shown = esp();
-    return destination_of(layout_of(shown), shown);
-  }
   OutThread start_signer(std::vector<Address> translated_peers = {}, std::size_t max_batch = 64) {
     auto queue = get(pair_.a.run([] { return Queue::open({.number = kRules.first_queue}); }));
     OutboundWorker worker = get(OutboundWorker::create(
@@ -75,7 +30,7 @@ class TranslatorPath : public testing::TestWithParam<Family> {
         {.max_batch = max_batch,
          .mark = {kRules.marks.signed_mark, kRules.marks.outbound_mask},
          .translator = {.port = kTranslator, .peers = std::move(translated_peers)}}));
-    worker.set_peer({1, Mode::enforce, {address_of_b()}});
+    worker.set_peer({1, Mode::enforce, {address(kAddressesB)}});
     worker.set_key(1, ends_.outbound(), std::make_unique<LocalSigner>(ends_.signing()));
     return get(WorkerThread<OutboundWorker>::start(std::move(worker)));
   }
@@ -87,21 +42,10 @@ class TranslatorPath : public testing::TestWithParam<Family> {
                                   {.mark = {kRules.marks.inbound_mark, kRules.marks.inbound_mask},
                                    .translator_port = kTranslator}));
     get(worker.verifier().add_key(ends_.inbound()));
-    const Packet shown = esp();
-    worker.set_peer({1, mode, {source_of(layout_of(shown), shown)}});
+    worker.set_peer({1, mode, {address(kAddressesA)}});
     return get(WorkerThread<InboundWorker>::start(std::move(worker)));
   }
 
-  void expect_received(const Packet& sent) const {
-    const bool is_ah = sent[is_v4() ? 9 : 6] == kProtocolAh;
-    const auto got = get((is_ah ? ah_ : esp_).receive(kPatience));
-    ASSERT_TRUE(got) << "nothing arrived";
-    EXPECT_EQ(*got, RawReceiver::form_of(sent));
-  }
-  void expect_silence() const {
-    EXPECT_FALSE(get(esp_.receive(kSilence))) << "ESP arrived";
-    EXPECT_FALSE(get(ah_.receive(std::chrono::milliseconds(1)))) << "AH arrived";
-  }
   Packet seen_on_the_way() {
     const auto seen = get(capture_.receive(kPatience));
     EXPECT_TRUE(seen) << "nothing on the wire";
@@ -112,20 +56,6 @@ class TranslatorPath : public testing::TestWithParam<Family> {
     get(sender_.send(plain));
     return seen_on_the_way();
   }
-  static void await(const Counter& counter, std::uint64_t value) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (counter.value() < value && std::chrono::steady_clock::now() < deadline)
-      std::this_thread::yield();
-    EXPECT_EQ(counter.value(), value);
-  }
-
-  SystemClock clock_;
-  Ends ends_;
-  Pair pair_;
-  PacketSender sender_, attacker_;
-  RawReceiver esp_, ah_;
-  Capture capture_;
-  std::mt19937 random_{6};
 };
 
 TEST_P(TranslatorPath, UdpOnTheWireAndAsItWasBehindIt) {
@@ -150,7 +80,7 @@ TEST_P(TranslatorPath, UdpOnTheWireAndAsItWasBehindIt) {
 TEST_P(TranslatorPath, OnlyForThePeersNamed) {
   for (const bool is_named : {true, false}) {
     const InThread verifier = start_verifier();
-    Address named = address_of_b();
+    Address named = address(kAddressesB);
     if (!is_named) named.back() ^= 1;
     const OutThread signer = start_signer({named});
     const Packet sent = esp();
