@@ -60,17 +60,12 @@ BatchId id_of(const Extension& extension) noexcept {
   return id;
 }
 
-bool names(const VerifiedBatch& batch, const Extension& extension) noexcept {
-  return batch.id.count == extension.fields.count &&
-         std::equal(extension.salt.begin(), extension.salt.end(), batch.id.salt.begin()) &&
-         std::equal(extension.signature.begin(), extension.signature.end(),
-                    batch.signature.begin());
-}
-
-bool name_the_same(const Extension& a, const Extension& b) noexcept {
-  return a.fields.count == b.fields.count &&
-         std::equal(a.salt.begin(), a.salt.end(), b.salt.begin()) &&
-         std::equal(a.signature.begin(), a.signature.end(), b.signature.begin());
+// Whether this is a packet of that batch, besides its number.
+bool names(const Extension& extension, std::uint16_t count, ByteView salt,
+           ByteView signature) noexcept {
+  return extension.fields.count == count &&
+         std::equal(salt.begin(), salt.end(), extension.salt.begin()) &&
+         std::equal(signature.begin(), signature.end(), extension.signature.begin());
 }
 
 }  // namespace
@@ -219,7 +214,7 @@ void Verifier::verify_batch(std::span<Candidate* const> candidates) noexcept {
     return;
   }
   const bool agree = std::all_of(candidates.begin(), candidates.end(), [&](const Candidate* c) {
-    return name_the_same(c->extension, first);
+    return names(c->extension, first.fields.count, first.salt, first.signature);
   });
   if (agree && climb(candidates)) return;
   // Who is wrong shows when each is alone.
@@ -251,7 +246,7 @@ bool Verifier::climb(std::span<Candidate* const> candidates) noexcept {
   };
   VerifiedBatch* known = lane.slot(extension.fields.batch);
   if (known != nullptr && known->is(extension.fields.batch)) {
-    if (!names(*known, extension)) return false;
+    if (!names(extension, known->id.count, known->id.salt, known->signature)) return false;
     const Climb::Met met = climb_.up(known->hash, known->id.count, packets, &known->cache);
     if (met == Climb::Met::conflict || (met == Climb::Met::root && climb_.root() != known->root))
       return false;

@@ -69,8 +69,8 @@ class Verifier {
   // removed, and views the packet's bytes.
   [[nodiscard]] Reason admit(const Layout& at, ByteView packet, const Now& now,
                              Candidate& out) const noexcept;
-  // Steps 6 to 8: gives each of those that were admitted its reason. What one packet is told never
-  // depends on the others; together they cost less. Puts them into another order.
+  // Steps 6 to 8: gives each of those that were admitted its reason. Together they cost less;
+  // whether one is let in does not depend on what the others say. Puts them into another order.
   void verify(std::span<Candidate*> candidates) noexcept;
   [[nodiscard]] Reason verify(Candidate& candidate) noexcept {
     Candidate* one = &candidate;

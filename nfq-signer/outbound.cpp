@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/panic.h"
+
 namespace cs {
 
 void OutboundBatch::close(OutboundKey& key, std::span<const Digest> digests) {
@@ -42,6 +44,8 @@ std::size_t OutboundBatch::extension_size(const Layout& at, std::size_t index,
 void OutboundBatch::write_extensions(std::size_t first,
                                      std::span<const std::optional<Original>> originals,
                                      std::span<const ByteSpan> out) const noexcept {
+  if (out.size() > at_once || originals.size() != out.size())
+    panic("OutboundBatch: not as many extensions as are written at once");
   std::array<Gate::Job, at_once> jobs;
   std::array<ByteSpan, at_once> tags;
   for (std::size_t i = 0; i < out.size(); ++i) {

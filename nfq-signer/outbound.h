@@ -67,7 +67,7 @@ class OutboundBatch {
                        ByteSpan out) const noexcept {
     write_extensions(index, {&original, 1}, {&out, 1});
   }
-  // Of so many packets from `first` on; several cost less than one after the other.
+  // Of up to at_once packets from `first` on; several cost less than one after the other.
   static constexpr std::size_t at_once = 8;
   void write_extensions(std::size_t first, std::span<const std::optional<Original>> originals,
                         std::span<const ByteSpan> out) const noexcept;

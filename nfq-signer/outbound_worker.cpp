@@ -207,6 +207,7 @@ Result<void> OutboundWorker::sort(const Queue::Held& held, const Now& now) {
   peer->gathered.push_back(waiting);
   return {};
 }
+
 OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet) noexcept {
   const Address destination = destination_of(at, packet);
   for (Peer& peer : peers_) {

@@ -80,8 +80,8 @@ class Queue {
   // Accept, with these bytes in the packet's place. They lie in the packet's room() and must stay
   // as they are until flush(), which is to come before the next receive().
   Result<void> accept_as(const Held& held, std::optional<std::uint32_t> mark, ByteSpan packet);
-  // The packet's own memory and what is around it: from `before` bytes in front of it, at most
-  // room_before, to `size` bytes behind that, at most room_before more than a packet may have.
+  // `size` bytes of the memory the packet is in, at most max_queue_payload, from `before` bytes in
+  // front of it on, at most room_before.
   [[nodiscard]] ByteSpan room(const Held& held, std::size_t before, std::size_t size) const;
   static constexpr std::size_t room_before = 64;
   Result<void> flush();

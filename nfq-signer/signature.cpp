@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // EC_GROUP's tables for a generator of one's own are deprecated without a successor; they halve the
-// cost of a verification. EC_KEY signs without the way through DER, a tenth of the cost.
+// cost of a verification. EC_KEY signs without the way through DER.
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "nfq-signer/signature.h"
@@ -182,7 +182,7 @@ std::vector<std::uint8_t> SigningKey::public_key() const {
 
 namespace {
 
-// A number that is public. Dividing by one takes a tenth of the time it takes OpenSSL.
+// A number that is public: GMP divides by one faster than OpenSSL, and not in constant time.
 class Number {
  public:
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): this initialises it
