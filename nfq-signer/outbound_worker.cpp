@@ -9,11 +9,17 @@
 
 namespace cs {
 
+namespace {
+
+// While a signature is awaited: so many at a time that it is not noticed late.
+constexpr std::size_t receive_beside_flights = 512;
+
+}  // namespace
+
 // A key and who signs with it; stays until its last batch has landed.
 struct OutboundWorker::Keyed {
   OutboundKey key;
   std::unique_ptr<RootSigner> signer;
-  std::size_t in_flight = 0;
 };
 
 struct OutboundWorker::Peer {
@@ -115,7 +121,7 @@ bool OutboundWorker::set_key(std::uint32_t peer, OutboundKey key,
     key.go_on_with(used->next_batch);
     used_lanes_.erase(used);
   }
-  known->keyed = std::make_shared<Keyed>(Keyed{std::move(key), std::move(signer), 0});
+  known->keyed = std::make_shared<Keyed>(Keyed{std::move(key), std::move(signer)});
   return true;
 }
 
@@ -159,12 +165,14 @@ Result<void> OutboundWorker::work() {
   const Now now = Now::read(*clock_);
   collect_signatures(now.boot);
   ask_again(now.boot);
+  // Who signs elsewhere, and slowly, gets the next batch before the last one is given back.
+  close_due(now.boot, [](const Peer& peer) { return peer.keyed->signer->fd() >= 0; });
   received_.clear();
-  CS_CHECK(queue_.receive(options_.max_batch, received_));
+  const std::size_t most =
+      flights_.empty() ? options_.max_batch : std::min(options_.max_batch, receive_beside_flights);
+  CS_CHECK(queue_.receive(most, received_));
   for (const Queue::Held& held : received_) CS_CHECK(sort(held, now));
-  for (Peer& peer : peers_) {
-    if (wait_of(peer, now.boot) == std::chrono::nanoseconds::zero()) close(peer, now.boot);
-  }
+  close_due(now.boot, [](const Peer&) { return true; });
   CS_CHECK(land());
   CS_CHECK(queue_.flush());
   counters_->set(queue_.counters());
@@ -217,15 +225,35 @@ OutboundWorker::Peer* OutboundWorker::peer_for(const Layout& at, ByteView packet
   return nullptr;
 }
 
+// Whether its signer takes another batch. Those that have their signature and wait for an earlier
+// one are limited too.
+bool OutboundWorker::has_room(const Keyed& keyed) const noexcept {
+  std::size_t open = 0;
+  std::size_t all = 0;
+  for (const auto& flight : flights_) {
+    if (flight->keyed.get() != &keyed) continue;
+    ++all;
+    if (flight->is_open()) ++open;
+  }
+  const std::size_t depth = keyed.signer->depth();
+  return open < depth && all < 2 * depth;
+}
+
 // How long what is gathered has to wait; zero: close it; none: nothing is gathered, or only a
 // signature that comes in lets it go on.
 std::optional<std::chrono::nanoseconds> OutboundWorker::wait_of(const Peer& peer,
-                                                                BootTime now) noexcept {
+                                                                BootTime now) const noexcept {
   constexpr auto zero = std::chrono::nanoseconds::zero();
-  if (peer.gathered.empty() || peer.keyed->in_flight >= peer.keyed->signer->depth())
-    return std::nullopt;
+  if (peer.gathered.empty() || !has_room(*peer.keyed)) return std::nullopt;
   if (peer.gathered.size() >= peer.max_batch) return zero;
   return std::max<std::chrono::nanoseconds>(peer.next_batch - std::min(now, peer.next_batch), zero);
+}
+
+template <class Of>
+void OutboundWorker::close_due(BootTime now, Of of) {
+  for (Peer& peer : peers_) {
+    if (wait_of(peer, now) == std::chrono::nanoseconds::zero() && of(peer)) close(peer, now);
+  }
 }
 
 void OutboundWorker::close(Peer& peer, BootTime now) {
@@ -245,7 +273,6 @@ void OutboundWorker::close(Peer& peer, BootTime now) {
   flight->peer = peer.what.id;
   flight->since = now;
   submit(*flight);
-  ++peer.keyed->in_flight;
   peer.next_batch = now + options_.interval;
   flights_.push_back(std::move(flight));
   counters_->batches.add();
@@ -314,7 +341,6 @@ Result<void> OutboundWorker::land() {
       continue;
     }
     CS_CHECK(give_back(flight));
-    --flight.keyed->in_flight;
     flight.keyed.reset();
     spare_.push_back(std::move(flights_[i]));
     flights_.erase(flights_.begin() + static_cast<std::ptrdiff_t>(i));

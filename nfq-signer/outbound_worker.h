@@ -106,8 +106,11 @@ class OutboundWorker {
                                                std::size_t size) const noexcept;
   Result<void> forget_gathered(Peer& peer);
   void retire(Peer& peer);
-  [[nodiscard]] static std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
-                                                                       BootTime now) noexcept;
+  [[nodiscard]] bool has_room(const Keyed& keyed) const noexcept;
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> wait_of(const Peer& peer,
+                                                                BootTime now) const noexcept;
+  template <class Of>
+  void close_due(BootTime now, Of of);
   void close(Peer& peer, BootTime now);
   void submit(Flight& flight);
   void ask_again(BootTime now);

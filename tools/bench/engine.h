@@ -11,13 +11,14 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "nfq-signer/extension.h"
 #include "nfq-signer/packet.h"
 #include "tools/bench/packets.h"
 
 namespace cs::bench {
 
-// Of mode sign-remote: a slow signer must sign for many at once.
-inline constexpr std::size_t remote_batch = 4096;
+// Of mode sign-remote: a slow signer must sign for as many at once as it can.
+inline constexpr std::size_t remote_batch = cs::max_batch;
 
 using Drops =
     std::map<std::string, std::uint64_t>;  // by cause; causes that did not occur are absent
@@ -58,7 +59,7 @@ struct EngineSetting {
   std::uint16_t queue = 0;
   std::size_t index = 0;        // of the queue, from 0: its lane
   std::uint32_t length = 2048;  // of the queue, in packets
-  std::size_t batch = 64;       // 4096 for sign_remote
+  std::size_t batch = 64;       // remote_batch for sign_remote
   std::chrono::milliseconds signer_latency{0};
 };
 

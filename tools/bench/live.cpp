@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t stock_memory = std::size_t{256} << 20U;
 constexpr std::size_t ring_size = 2048;
+constexpr std::size_t most_per_millisecond = 250;
 constexpr std::chrono::seconds patience{6};  // a remote signer may take 4 seconds
 
 struct Window {
@@ -17,8 +18,9 @@ struct Window {
 };
 
 Window window_of(const Mode& mode, const Options& options) {
-  if (mode.first == EngineKind::sign_remote) return {16384, 8192};
-  const std::size_t most = std::max<std::size_t>(1024, 4 * options.batch);
+  std::size_t most = std::max<std::size_t>(1024, 4 * options.batch);
+  // One batch is being signed and the next one gathers, so much as may come meanwhile.
+  most += 2 * static_cast<std::size_t>(mode.signer_latency.count()) * most_per_millisecond;
   return {static_cast<std::uint32_t>(2 * most), most};
 }
 

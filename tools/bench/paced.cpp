@@ -11,7 +11,7 @@ namespace cs::bench {
 namespace {
 
 constexpr std::uint32_t queue_length = 2048;
-constexpr std::uint32_t remote_queue_length = 16384;
+constexpr std::uint32_t remote_queue_length = 65536;
 constexpr std::size_t ring_size = 32768;  // more than can be under way at once
 constexpr int receive_buffer = 256 << 20;
 
