@@ -16,8 +16,9 @@ import require
 
 DRAIN = {"accept", "example", "mangle", "naive", "sign", "accept-in", "verify", "drop", "flood"}
 LIVE = DRAIN | {"sign-remote-1ms", "sign-remote-20ms", "accept-twice", "end-to-end"}
+LIVE_RATIOS = {"end-to-end/accept", "calm latency end-to-end/accept"}
 RATIOS = {"mangle/accept", "sign/accept", "sign/mangle", "sign/naive", "sign/example-accept", "verify/accept", "flood/drop"}
-MODE_KEYS = {"mode", "setup", "batch", "pps", "gbps", "cpu_us_per_packet", "latency_us", "overhead_bytes", "drops"}
+MODE_KEYS = {"mode", "setup", "batch", "pps", "gbps", "cpu_us_per_packet", "latency_us", "overhead_bytes", "memory_mib", "drops"}
 ALL_DROPPED = {"drop": {"unseen"}, "flood": {"bad_tag"}}
 PROGRAM = ""
 
@@ -42,10 +43,12 @@ class Bench(unittest.TestCase):
         for key in ("pps", "gbps", "cpu_us_per_packet"):
             self.assertGreater(mode[key], 0, name)
         self.assertEqual(set(mode["drops"]), ALL_DROPPED.get(name, set()), name)
+        self.assertEqual(mode["memory_mib"] is not None, mode["setup"] == "live", name)
         delivers = mode["setup"] == "live" and name not in ALL_DROPPED
         self.assertEqual(mode["latency_us"] is not None, delivers, name)
         for load in (mode["latency_us"] or {}).values():
-            self.assertGreaterEqual(load["p99"], load["p50"], name)
+            self.assertGreaterEqual(load["p99"], load["p90"], name)
+            self.assertGreaterEqual(load["p90"], load["p50"], name)
             self.assertGreater(load["p50"], 0, name)
 
     def check_all(self, result, drain, live):
@@ -62,9 +65,10 @@ class Bench(unittest.TestCase):
         self.assertEqual(result["schema_version"], 1)
         self.check_all(result, DRAIN, LIVE)
         self.assertEqual(set(result["ratios"]["drain"]), RATIOS)
-        self.assertEqual(set(result["ratios"]["live"]), RATIOS | {"end-to-end/accept"})
+        self.assertEqual(set(result["ratios"]["live"]), RATIOS | LIVE_RATIOS)
+        self.assertGreater(result["beside_flood"]["kept"], 0)
         bars = [e for e in tree.iter() if e.tag.endswith("rect")]
-        self.assertEqual(len(bars), 1 + 2 * len(RATIOS) + 1)  # and the background
+        self.assertEqual(len(bars), 1 + 2 * len(RATIOS) + len(LIVE_RATIOS))  # and the background
         self.assertEqual(len([e for e in tree.iter() if e.tag.endswith("polyline")]), 3)
         self.assertEqual(result["sweep"][0]["load_percent"], 5)
         self.assertEqual(result["sweep"][-1]["load_percent"], 150)

@@ -11,14 +11,19 @@ using Json = nlohmann::ordered_json;
 
 constexpr int schema_version = 1;
 
+Json latency_of(const Paced& paced) {
+  return {
+      {"p50", paced.p50_us}, {"p90", paced.p90_us}, {"p99", paced.p99_us}, {"loss", paced.loss}};
+}
+
 Json latency_of(const ModeResult& mode) {
   if (!mode.latency) return nullptr;
   Json all = Json::object();
   for (std::size_t i = 0; i < latency_loads.size(); ++i) {
     const Paced& paced = mode.latency->at(i);
-    all[std::to_string(latency_loads.at(i))] = {
-        {"p50", paced.p50_us}, {"p99", paced.p99_us}, {"loss", paced.loss}};
+    all[std::to_string(latency_loads.at(i))] = latency_of(paced);
   }
+  all["calm"] = latency_of(mode.calm);
   return all;
 }
 
@@ -31,6 +36,7 @@ Json mode_of(const ModeResult& mode) {
           {"cpu_us_per_packet", mode.cpu_us_per_packet},
           {"latency_us", latency_of(mode)},
           {"overhead_bytes", mode.overhead_bytes},
+          {"memory_mib", mode.setup == Setup::live ? Json(mode.memory_mib) : Json(nullptr)},
           {"drops", mode.drops}};
 }
 
@@ -64,6 +70,9 @@ std::string json_of(const Options& options, const Results& results) {
            {"steered_by", results.steered_by},
            {"modes", std::move(modes)},
            {"ratios", std::move(ratios)}};
+  if (const auto& beside = results.beside_flood) {
+    all["beside_flood"] = {{"good_pps", beside->offered_pps}, {"kept", 1 - beside->loss}};
+  }
   if (options.sweep) {
     all["sweep"] = Json::array();
     for (const SweepPoint& point : results.sweep) all["sweep"].push_back(point_of(point));

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <unistd.h>
+
 #include <algorithm>
+#include <fstream>
 
 #include "tools/bench/measure.h"
 
@@ -71,14 +74,22 @@ class Pump {
   std::size_t next_ = 0;
 };
 
+// Of this process; 0 where the kernel does not say.
+double resident_mib() {
+  std::ifstream file("/proc/self/statm");
+  double all = 0;
+  double resident = 0;
+  if (!(file >> all >> resident)) return 0;
+  return resident * static_cast<double>(::sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
 }  // namespace
 
 std::size_t stock_size(const Context& context, const Feed& feed, double wanted) {
   const Options& options = context.options;
   const std::size_t whole = options.batch * options.queues;
-  const std::size_t fits = feed.contents() == Contents::with_signature
-                               ? stock_memory / (options.size + fixed_extension + 96)
-                               : ring_size;
+  const std::size_t fits =
+      feed.is_once() ? stock_memory / (options.size + fixed_extension + 96) : ring_size;
   const auto asked = static_cast<std::size_t>(std::min(wanted, 1e9));
   return std::max<std::size_t>(1, std::min(fits, asked) / whole) * whole;
 }
@@ -90,12 +101,13 @@ Result<Sample> live(const Context& context, const Mode& mode, const Network& net
   const std::size_t stock = stock_size(context, feed, ring_size + options.seconds * fastest);
   PacketSet packets;
   CS_CHECK(feed.fill(Target::sink, stock, packets));
+  const double memory_before = resident_mib();
   CS_TRY(Rig rig, Rig::create(context, mode, network, window.queue_length));
   EngineThreads threads(rig, context);
   stay_on(context.cores, 0, rig.engines().size() + 1);
   no_timer_slack();
 
-  Pump pump(context, rig, threads, packets, feed.contents() != Contents::with_signature);
+  Pump pump(context, rig, threads, packets, !feed.is_once());
   const auto fail = [&](Result<void> result) -> Result<void> {
     if (result.ok()) return {};
     auto stopped = threads.stop();  // the engine's own error explains more
@@ -115,6 +127,7 @@ Result<Sample> live(const Context& context, const Mode& mode, const Network& net
   const BootTime end = context.clock.boot();
   const std::chrono::nanoseconds cpu = threads.cpu_time() - cpu_before;
   CS_CHECK(fail({}));
+  const double memory = resident_mib() - memory_before;
   CS_CHECK(threads.stop().context("mode " + mode.name));
 
   Sample sample;
@@ -122,6 +135,7 @@ Result<Sample> live(const Context& context, const Mode& mode, const Network& net
   CS_TRY(sample.drops, rig.drops());
   const auto n = static_cast<double>(rig.sent() - before);
   sample.pps = n / std::chrono::duration<double>(end - begin).count();
+  sample.memory_mib = memory / static_cast<double>(rig.engines().size());
   sample.cpu_us_per_packet = std::chrono::duration<double, std::micro>(cpu).count() / n;
   return sample;
 }

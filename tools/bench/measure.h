@@ -11,6 +11,7 @@ struct Sample {
   double pps = 0;
   double cpu_us_per_packet = 0;  // of the engines' threads
   double overhead_bytes = 0;     // that a packet grew by on the wire
+  double memory_mib = 0;         // that an engine took, resident; only live
   Drops drops;
 };
 
@@ -30,7 +31,7 @@ struct Paced {
   double p99_us = 0;
 };
 // Packets at a constant rate, whether they get through or not, and how long they take to a receiver
-// behind the engines.
+// behind the engines. Forged ones count towards the rate only.
 Result<Paced> pace(const Context& context, const Mode& mode, const Network& network, Feed& feed,
                    double pps, double seconds);
 

@@ -124,7 +124,7 @@ Result<void> Feed::fill(Target target, std::size_t count, PacketSet& out) {
     plain_target_ = target;
     out.clear();
   }
-  if (contents_ != Contents::with_signature && out.size() == count) return {};
+  if (!is_once() && out.size() == count) return {};
   if (contents_ == Contents::plain) {
     out = plain_;
     return {};
@@ -134,7 +134,8 @@ Result<void> Feed::fill(Target target, std::size_t count, PacketSet& out) {
   for (std::size_t i = 0; i < count; i += options_->batch)
     CS_CHECK(sign_batch(i, std::min(options_->batch, count - i), out));
   if (contents_ == Contents::with_signature) return {};
-  for (std::size_t i = 0; i < count; ++i) {
+  const std::size_t step = contents_ == Contents::half_forged ? 2 : 1;
+  for (std::size_t i = 0; i < count; i += step) {
     const ByteSpan packet = out.at(i);
     // The last byte of the tag, before kind and words: all else is as it should be.
     packet[layout_of(packet).end_of_icv(packet.size()) - 3] ^= 1U;

@@ -86,7 +86,7 @@ class Keys {
   SecretBytes gate_;
 };
 
-enum class Contents : std::uint8_t { plain, with_signature, forged };
+enum class Contents : std::uint8_t { plain, with_signature, forged, half_forged };
 
 // Makes the packets a mode is fed with.
 class Feed {
@@ -97,6 +97,10 @@ class Feed {
   // call: no batch is ever given twice.
   [[nodiscard]] Result<void> fill(Target target, std::size_t count, PacketSet& out);
   [[nodiscard]] Contents contents() const noexcept { return contents_; }
+  // A signed packet that went through is a replay the next time.
+  [[nodiscard]] bool is_once() const noexcept {
+    return contents_ == Contents::with_signature || contents_ == Contents::half_forged;
+  }
 
  private:
   Feed(const Options& options, Contents contents, SigningKey signing, PacketHasher hasher);

@@ -15,6 +15,13 @@ void say(const std::string& what) {
   std::cerr << "nfq-bench: " << what << '\n';
 }
 
+const ModeResult* found_live(const Results& results, const std::string& mode) {
+  const auto found = std::find_if(
+      results.modes.begin(), results.modes.end(),
+      [&](const ModeResult& result) { return result.mode == mode && result.setup == Setup::live; });
+  return found == results.modes.end() ? nullptr : &*found;
+}
+
 // A mode with what it needs for one setup, and what was measured so far.
 struct Series {
   const Mode* mode = nullptr;
@@ -33,6 +40,7 @@ class Run {
   Result<void> set_up();
   Result<void> measure();
   Result<void> measure_latency(Results& results);
+  Result<void> measure_beside_flood(Results& results);
   Result<void> sweep(Results& results);
   [[nodiscard]] Results summarise() const;
   [[nodiscard]] const Series* find(const std::string& mode, Setup setup) const;
@@ -111,6 +119,7 @@ Results Run::summarise() const {
     mode.gbps = mode.pps * static_cast<double>(options_.size) * 8 / 1e9;
     mode.cpu_us_per_packet = median_of(series.samples, &Sample::cpu_us_per_packet);
     mode.overhead_bytes = median_of(series.samples, &Sample::overhead_bytes);
+    mode.memory_mib = median_of(series.samples, &Sample::memory_mib);
     for (const Sample& sample : series.samples) {
       for (const auto& [cause, count] : sample.drops) mode.drops[cause] += count;
     }
@@ -145,16 +154,32 @@ Result<void> Run::measure_latency(Results& results) {
       return Error(ErrorKind::unverified, "mode " + mode.name + ": no packet came to the receiver");
     }
     results.modes[i].latency = all;
+    CS_TRY(results.modes[i].calm,
+           pace(context(), mode, network_of(mode), feeds_.at(mode.contents), calm_pps, seconds));
+  }
+  const ModeResult* const both = found_live(results, "end-to-end");
+  const ModeResult* const kernel = found_live(results, "accept-twice");
+  if (both != nullptr && kernel != nullptr) {
+    results.ratios.push_back(
+        {"calm latency end-to-end/accept", Setup::live, both->calm.p50_us / kernel->calm.p50_us});
   }
   return {};
 }
 
+// As many packets as the verifier can take, every second one forged.
+Result<void> Run::measure_beside_flood(Results& results) {
+  const ModeResult* const verify = found_live(results, "verify");
+  if (verify == nullptr || found_live(results, "flood") == nullptr) return {};
+  CS_TRY(Feed feed, Feed::create(options_, keys_, Contents::half_forged));
+  const Mode& mode = *find("verify", Setup::live)->mode;
+  CS_TRY(results.beside_flood, pace(context(), mode, network_of(mode), feed, verify->pps,
+                                    std::min(options_.seconds, 1.0)));
+  return {};
+}
+
 Result<void> Run::sweep(Results& results) {
-  const auto found =
-      std::find_if(results.modes.begin(), results.modes.end(), [](const ModeResult& result) {
-        return result.mode == "end-to-end" && result.setup == Setup::live;
-      });
-  if (found == results.modes.end()) {
+  const ModeResult* const found = found_live(results, "end-to-end");
+  if (found == nullptr) {
     return Error(ErrorKind::invalid, "--sweep needs the live capacity of mode end-to-end")
         .with_hint("leave --modes and --setup away, or name end-to-end and live");
   }
@@ -173,6 +198,7 @@ Result<Results> Run::run() {
   Results results = summarise();
   if (options_.has(Setup::live)) say("latency");
   CS_CHECK(measure_latency(results));
+  CS_CHECK(measure_beside_flood(results));
   if (!options_.sweep) return results;
   say("sweep");
   CS_CHECK(sweep(results));

@@ -12,6 +12,7 @@
 namespace cs::bench {
 
 inline constexpr std::array<int, 3> latency_loads{10, 50, 90};  // per cent of the live capacity
+inline constexpr double calm_pps = 1000;                        // and one that is no load at all
 
 // Medians over the rounds.
 struct ModeResult {
@@ -22,7 +23,9 @@ struct ModeResult {
   double gbps = 0;  // of unsigned IP packets
   double cpu_us_per_packet = 0;
   double overhead_bytes = 0;
+  double memory_mib = 0;  // 0 in setup drain
   std::optional<std::array<Paced, latency_loads.size()>> latency{};
+  Paced calm{};   // with latency
   Drops drops{};  // of all rounds
 };
 
@@ -41,6 +44,7 @@ struct Results {
   std::vector<ModeResult> modes;
   std::vector<RatioResult> ratios;
   std::vector<SweepPoint> sweep;
+  std::optional<Paced> beside_flood{};  // good packets, with as many forged ones among them
   std::string steered_by;
 };
 
