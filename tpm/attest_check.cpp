@@ -22,7 +22,8 @@ std::string hex_or_nothing(ByteView bytes) {
 
 void check_key(Findings& findings, const PublicKey& key) {
   if (key.area() == nullptr) {
-    findings.not_checked("key", "a PEM does not tell what the key may do; give its TPM2B_PUBLIC");
+    findings.not_checked("key",
+                         "whether the key signs only what its TPM attests: a PEM does not tell");
     return;
   }
   const Findings attributes = check_attestation_attributes(*key.area());
@@ -76,14 +77,14 @@ void check_attest(Findings& findings, const SignedAttest& file, const Attest& at
                      "it answers the nonce asked with", hex_or_nothing(*expected.qualifying_data),
                      hex_or_nothing(attest.extra_data));
   } else {
-    findings.not_checked("qualifying_data", "whether it is fresh; give the nonce");
+    findings.not_checked("qualifying_data", "whether it answers a nonce");
   }
   if (expected.signer) {
     findings.compare("signer", attest.signer == *expected.signer,
                      "its signer is where it should be in the TPM", expected.signer->hex(),
                      hex_or_nothing(attest.signer.bytes));
   } else {
-    findings.not_checked("signer", "where in the TPM its signer is; that needs its parent");
+    findings.not_checked("signer", "where in the TPM its signer is");
   }
 }
 

@@ -23,7 +23,7 @@ void check_certified(Findings& findings, const Attest::Certify& certify, const P
     check_name(findings, "qualified_name", qualified_name(subject, *parent),
                certify.qualified_name);
   } else {
-    findings.not_checked("qualified_name", "where in the TPM it is; that needs its parent");
+    findings.not_checked("qualified_name", "where in the TPM it is");
   }
 }
 

@@ -12,6 +12,17 @@
 namespace cs::tpm {
 
 enum class Verdict : std::uint8_t { holds, fails, not_checked };
+[[nodiscard]] constexpr std::string_view to_string(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::holds:
+      return "good";
+    case Verdict::fails:
+      return "refused";
+    case Verdict::not_checked:
+      return "unchecked";
+  }
+  return "";
+}
 
 struct Check {
   std::string_view code;  // stable: programs decide by it, metrics count it

@@ -29,15 +29,15 @@ void check_selection(Findings& findings, const Quote& quote, const QuoteExpectat
   } else if (selects_nothing(quote.selection)) {
     findings.fails("selection", "expected at least one PCR, found none");
   } else {
-    findings.not_checked("selection", "whether " + text_of(quote.selection) +
-                                          " is what was asked for; give the selection");
+    findings.not_checked("selection",
+                         "whether " + text_of(quote.selection) + " is what was asked for");
   }
 }
 
 void check_digest(Findings& findings, const Quote& quote, HashAlgorithm hash,
                   const PcrValues* values) {
   if (values == nullptr) {
-    findings.not_checked("pcr_digest", "which values the PCRs had; give them");
+    findings.not_checked("pcr_digest", "which values the PCRs had");
     return;
   }
   const auto composite = values->composite(quote.selection, hash);
@@ -58,10 +58,11 @@ void check_count(Findings& findings, std::string_view code, std::uint32_t found,
 
 void check_clock(Findings& findings, const ClockInfo& found,
                  const std::optional<ClockInfo>& last_seen) {
+  constexpr auto nothing_seen = "nothing of this TPM was seen before";
   if (!last_seen) {
-    findings.not_checked("clock", "nothing seen before of this TPM to compare with");
-    findings.not_checked("reset_count", "nothing seen before of this TPM to compare with");
-    findings.not_checked("restart_count", "nothing seen before of this TPM to compare with");
+    findings.not_checked("clock", nothing_seen);
+    findings.not_checked("reset_count", nothing_seen);
+    findings.not_checked("restart_count", nothing_seen);
     return;
   }
   // Without `safe` it may have lost up to some 70 minutes with its power, once a reset.
@@ -101,7 +102,7 @@ Result<QuoteReport> verify_quote(const SignedAttest& file, const QuoteExpectatio
     findings.compare("firmware", attest.firmware == *expected.firmware, "it is as known",
                      std::to_string(*expected.firmware), std::to_string(attest.firmware));
   } else {
-    findings.not_checked("firmware", "no version of the TPM's firmware to compare with");
+    findings.not_checked("firmware", "whether it is the version known");
   }
   return QuoteReport{std::move(attest), std::move(findings)};
 }
