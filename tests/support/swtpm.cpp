@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -18,13 +20,17 @@ namespace {
 constexpr std::chrono::seconds start_limit{10};
 constexpr std::chrono::seconds tool_limit{60};
 
-bool listens(const std::string& path) {
+// None: nothing listens there.
+UniqueFd connected(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path)) return false;
+  if (path.size() >= sizeof(address.sun_path)) return {};
   std::ranges::copy(path, std::begin(address.sun_path));
-  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  return fd && connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0;
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) {
+    return fd;
+  }
+  return {};
 }
 
 }  // namespace
@@ -51,13 +57,26 @@ Result<void> Swtpm::power_on() {
                        "--flags", "not-need-init,startup-clear"}}));
   process_.emplace(std::move(process));
   const auto deadline = std::chrono::steady_clock::now() + start_limit;
-  while (!listens(path)) {
+  while (!connected(path)) {
     if (std::chrono::steady_clock::now() > deadline) {
       CS_TRY(const Outcome outcome, process_->wait(std::chrono::milliseconds(0)));
       process_.reset();
       return Error(ErrorKind::timed_out, "starting swtpm: " + outcome.output);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return {};
+}
+
+// CMD_INIT of swtpm's control channel, without flags; the answer is 0.
+Result<void> Swtpm::reset() const {
+  constexpr std::array<std::uint8_t, 8> init{0, 0, 0, 2, 0, 0, 0, 0};
+  std::array<std::uint8_t, 4> answer{1};
+  const UniqueFd control = connected(file("tpm.ctrl"));
+  if (write(control.get(), init.data(), init.size()) != std::ssize(init) ||
+      read(control.get(), answer.data(), answer.size()) != std::ssize(answer) ||
+      answer != std::array<std::uint8_t, 4>{}) {
+    return Error(ErrorKind::io, "resetting swtpm");
   }
   return {};
 }

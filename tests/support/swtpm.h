@@ -29,6 +29,8 @@ class Swtpm {
   void kill() { process_.reset(); }
   // Powered on again with the state it had; resetCount has grown. After kill().
   Result<void> power_on();
+  // Reset under the connection that is open, and not started up: as _TPM_Init does.
+  [[nodiscard]] Result<void> reset() const;
 
   // Runs one of tpm2-tools on it, {"tpm2_pcrread", "sha256:0"}, and returns what it printed.
   // `input` is its standard input.
