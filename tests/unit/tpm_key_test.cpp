@@ -18,7 +18,6 @@ using cs::test::Attester;
 using cs::test::Forger;
 using cs::test::get;
 using cs::test::unhex;
-using cs::tpm::Algorithm;
 using cs::tpm::AttestExpectations;
 using cs::tpm::Bytes;
 using cs::tpm::Digest;
