@@ -8,8 +8,6 @@
 #include <array>
 #include <cerrno>
 
-#include "base/unique_fd.h"
-
 namespace cs::tpm {
 
 namespace {
@@ -32,13 +30,18 @@ Result<std::vector<std::uint8_t>> read_all(int fd, const std::string& name, std:
 
 }  // namespace
 
-Result<std::vector<std::uint8_t>> read_small_file(const std::string& path, std::size_t limit) {
-  if (path == "-") return read_all(STDIN_FILENO, "standard input", limit);
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+Result<UniqueFd> open_regular_file(const std::string& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return from_errno(errno, "opening " + path);
   struct stat about {};
   if (::fstat(fd.get(), &about) != 0) return from_errno(errno, "looking at " + path);
   if (!S_ISREG(about.st_mode)) return Error(ErrorKind::invalid, path + ": it is no regular file");
+  return fd;
+}
+
+Result<std::vector<std::uint8_t>> read_small_file(const std::string& path, std::size_t limit) {
+  if (path == "-") return read_all(STDIN_FILENO, "standard input", limit);
+  CS_TRY(const UniqueFd fd, open_regular_file(path));
   return read_all(fd.get(), path, limit);
 }
 

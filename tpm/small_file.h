@@ -7,11 +7,15 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 
 namespace cs::tpm {
 
-// A whole file, or standard input for "-". Refused: more than `limit` bytes, and a path to anything
-// but a regular file (a FIFO would let us wait for its writer).
+// For reading. Refused: a path to anything but a regular file (a FIFO would let us wait for its
+// writer).
+[[nodiscard]] Result<UniqueFd> open_regular_file(const std::string& path);
+
+// A whole regular file, or standard input for "-". Refused: more than `limit` bytes.
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_small_file(const std::string& path,
                                                                 std::size_t limit);
 

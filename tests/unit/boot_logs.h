@@ -9,15 +9,10 @@
 
 #include "base/byte_writer.h"
 #include "tests/support/unwrap.h"
+#include "tests/unit/log_bytes.h"
 #include "tpm/boot_log.h"
 
 namespace cs::test {
-
-using Bytes = std::vector<std::uint8_t>;
-
-inline Bytes bytes_of(std::string_view text) {
-  return {text.begin(), text.end()};
-}
 
 class BootLogMaker {
  public:

@@ -8,10 +8,13 @@
 #include "base/hex.h"
 #include "tests/support/unwrap.h"
 #include "tests/unit/exact_buffer.h"
+#include "tests/unit/log_bytes.h"
 
 namespace {
 
 using cs::ErrorKind;
+using cs::test::Bytes;
+using cs::test::bytes_of;
 using cs::test::ExactBuffer;
 using cs::test::get;
 using cs::tpm::CelEvent;
@@ -21,14 +24,9 @@ using cs::tpm::CelRegister;
 using cs::tpm::Digest;
 using cs::tpm::HashAlgorithm;
 using cs::tpm::replay_cel;
-using Bytes = std::vector<std::uint8_t>;
 
 constexpr std::array banks{HashAlgorithm::sha1, HashAlgorithm::sha256};
 constexpr CelRegister pcr_15{CelRegister::Kind::pcr, 15};
-
-Bytes bytes_of(std::string_view text) {
-  return {text.begin(), text.end()};
-}
 
 // Records of each kind, and where each begins.
 struct Made {

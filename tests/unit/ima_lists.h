@@ -12,15 +12,10 @@
 #include "base/byte_writer.h"
 #include "base/hex.h"
 #include "tests/support/unwrap.h"
+#include "tests/unit/log_bytes.h"
 #include "tpm/ima_log.h"
 
 namespace cs::test {
-
-using Bytes = std::vector<std::uint8_t>;
-
-inline Bytes bytes_of(std::string_view text) {
-  return {text.begin(), text.end()};
-}
 
 // A field as the binary list has it, and as the other shows it.
 struct ImaPart {
