@@ -31,7 +31,7 @@ struct Check {
 };
 
 // Each check is made, whatever the ones before it found. Who decides asks all_hold(): what nobody
-// has looked at is not good.
+// has looked at is not good, and no check at all is none that holds.
 class Findings {
  public:
   void holds(std::string_view code, std::string sentence) {
@@ -51,7 +51,8 @@ class Findings {
 
   [[nodiscard]] const std::vector<Check>& checks() const noexcept { return checks_; }
   [[nodiscard]] bool all_hold() const noexcept {
-    return std::ranges::all_of(checks_, [](const Check& c) { return c.verdict == Verdict::holds; });
+    return !checks_.empty() &&
+           std::ranges::all_of(checks_, [](const Check& c) { return c.verdict == Verdict::holds; });
   }
   [[nodiscard]] bool none_fails() const noexcept {
     return std::ranges::none_of(checks_,

@@ -18,8 +18,8 @@ namespace {
 using Kdf = Openssl<EVP_KDF, EVP_KDF_free>;
 using Context = Openssl<EVP_KDF_CTX, EVP_KDF_CTX_free>;
 
-// OpenSSL takes everything as non-const and changes nothing of it.
 OSSL_PARAM octets(const char* name, ByteView bytes) {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): OpenSSL only reads what it is given
   return OSSL_PARAM_construct_octet_string(name, const_cast<std::uint8_t*>(bytes.data()),
                                            bytes.size());
 }

@@ -88,18 +88,20 @@ class Attester {
   Swtpm tpm_;
 };
 
+inline std::string pem_of(const EVP_PKEY* key) {
+  const tpm::Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
+  PEM_write_bio_PUBKEY(bio.get(), key);
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(bio.get(), &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
 // P-256 in software.
 class Forger {
  public:
   Forger() : key_(EVP_EC_gen("P-256")) {}
 
-  [[nodiscard]] std::string pem() const {
-    const tpm::Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
-    PEM_write_bio_PUBKEY(bio.get(), key_.get());
-    char* text = nullptr;
-    const long size = BIO_get_mem_data(bio.get(), &text);
-    return {text, static_cast<std::size_t>(size)};
-  }
+  [[nodiscard]] std::string pem() const { return pem_of(key_.get()); }
   [[nodiscard]] tpm::PublicArea area(std::uint32_t attributes) const {
     tpm::PublicArea area;
     area.attributes = attributes;
