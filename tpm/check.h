@@ -30,10 +30,21 @@ struct Check {
   std::string sentence;  // for a person, with what was expected and what was found
 };
 
+[[nodiscard]] inline Check holds(std::string_view code, std::string sentence) {
+  return {code, Verdict::holds, std::move(sentence)};
+}
+[[nodiscard]] inline Check fails(std::string_view code, std::string sentence) {
+  return {code, Verdict::fails, std::move(sentence)};
+}
+[[nodiscard]] inline Check not_checked(std::string_view code, std::string sentence) {
+  return {code, Verdict::not_checked, std::move(sentence)};
+}
+
 // Each check is made, whatever the ones before it found. Who decides asks all_hold(): what nobody
 // has looked at is not good, and no check at all is none that holds.
 class Findings {
  public:
+  void add(Check check) { checks_.push_back(std::move(check)); }
   void holds(std::string_view code, std::string sentence) {
     checks_.push_back({code, Verdict::holds, std::move(sentence)});
   }
