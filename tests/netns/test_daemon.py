@@ -120,13 +120,17 @@ class Daemon(unittest.TestCase):
         self.await_status(lambda s: s["peers"] == 0 and s["keys"] == {"outbound": 0, "inbound": 0})
         self.assertIn("lost keymsd; its keys stay until each ends", self.log())
 
+    def inside(self, signer, *argv):
+        subprocess.run(["nsenter", f"--net=/proc/{signer.pid}/ns/net", *argv], stdin=subprocess.DEVNULL, timeout=20, check=True)
+
     def send_packets(self, signer, count):
-        def inside(*argv):
-            subprocess.run(["nsenter", f"--net=/proc/{signer.pid}/ns/net", *argv], stdin=subprocess.DEVNULL, timeout=20, check=True)
         for words in ("link add out type veth peer name far", "link set out up", "link set far up", "address add 192.0.2.1/24 dev out"):
-            inside("ip", *words.split())
-        inside(SIGNER, "rules", "--iptables", "--apply")
-        inside(sys.executable, "-c", SEND.format(count=count))
+            self.inside(signer, "ip", *words.split())
+        self.inside(signer, SIGNER, "rules", "--iptables", "--apply")
+        self.send_more(signer, count)
+
+    def send_more(self, signer, count):
+        self.inside(signer, sys.executable, "-c", SEND.format(count=count))
 
     def test_what_waits_for_a_signature_outlives_keymsd(self):
         self.keys[0]["remote"] = True
@@ -153,6 +157,22 @@ class Daemon(unittest.TestCase):
         now = self.await_status(lambda s: s["workers"][0]["packets"]["signed"] == 40)["workers"][0]["packets"]
         self.assertGreater(now["batches_asked_again"], 0)
         self.assertEqual(now["dropped_signer_failed"], 0)
+
+    def test_nothing_leaves_for_a_peer_without_a_key_or_for_nobody(self):
+        def dropped(number):
+            packets = self.await_status(lambda s: s["workers"][0]["packets"]["received"] == number)["workers"][0]["packets"]
+            self.assertEqual((packets["dropped_no_peer"], packets["signed"], packets["untouched"]), (number, 0, 0))
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.2"], "outbound": [], "inbound": []}])
+        signer = self.start_signer()
+        keymsd = self.start_keymsd()
+        self.await_status(lambda s: s["peers"] == 1)
+        self.send_packets(signer, 3)
+        dropped(3)
+        self.tell([{"id": 1, "mode": "enforce", "addresses": ["192.0.2.9"], "outbound": [self.keys[0]], "inbound": []}])
+        keymsd.send_signal(signal.SIGHUP)
+        self.await_status(lambda s: s["keys"]["outbound"] == 1 and s["paths"] and s["paths"][0]["peer"] == "192.0.2.9")
+        self.send_more(signer, 3)
+        dropped(6)
 
     def test_runs_with_little_and_ends_when_told(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
