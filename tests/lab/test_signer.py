@@ -4,11 +4,14 @@
 A stand-in serves the keys (tests/standin)."""
 
 import socket
+import tempfile
+from pathlib import Path
 
 import labtest
 from labtest import HOST_B, WAN
 from lablib import middle
 from lablib.pcap import AH, ESP, UDP
+import test_strongswan
 from signertest import APPLY, HERE, MARKS, NATTED, SignerTest
 
 # Options a packet passes by, and a fragment header that cuts nothing: what stands before ESP or AH on IPv6.
@@ -24,6 +27,16 @@ print STDERR "open\\n";
 <STDIN>;
 """
 NO_DEFRAGMENTATION = "add table ip6 early; add chain ip6 early pre { type filter hook prerouting priority -450; }; add rule ip6 early pre notrack"
+
+
+# As docs/OPERATIONS.md has it: the firewall's own file brings the rules back.
+RELOAD = """
+nfq-signer rules --nft > /etc/countersign.nft
+printf 'flush ruleset\\ninclude "/etc/countersign.nft"\\n' > /etc/nftables.conf
+nft -f /etc/nftables.conf
+nfq-signer rules --nft --check
+nfq-signer rules --tc --interface wan --check
+"""
 
 
 class Signer(SignerTest):
@@ -198,6 +211,28 @@ class Signer(SignerTest):
         self.assertFalse(esp_of_a(seen, silences))
         self.assert_all_signed(seen, 20)
         self.assert_no_plaintext(seen)
+
+    def test_strongswan_takes_the_marks(self):
+        marks = self.gwa.run(["nfq-signer", "rules", "--swanctl"]).out
+        self.addCleanup(self.on_both, lambda gateway: gateway.run(["systemctl", "stop", "strongswan"]))
+        self.on_both(lambda gateway: gateway.run(["sh", "-ec", RELOAD]))
+        with tempfile.TemporaryDirectory() as scratch:
+            directory = Path(scratch)
+            test_strongswan.certificates(directory)
+            peers = {"gwa": ("gwb", WAN[4]["b"]), "gwb": ("gwa", WAN[4]["a"])}
+            self.on_both(lambda gateway: test_strongswan.start(gateway, peers[gateway.name][0], directory, peers[gateway.name][1], marks))
+        with self.wire("wana") as seen:
+            self.gwa.run(["swanctl", "--initiate", "--child", "net", "--timeout", "30"])
+            self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
+            self.gwb.run(["nft", "flush", "ruleset"])  # what B has not verified finds no SA
+            self.assert_silence(self.hosta, HOST_B[4])
+            self.gwb.run(["nft", "-f", "/etc/nftables.conf"])
+            self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
+            self.gwa.run(["nft", "flush", "ruleset"])  # what A has not signed does not leave
+            self.assert_silence(self.hosta, HOST_B[4])
+            self.gwa.run(["nft", "-f", "/etc/nftables.conf"])
+        self.assert_no_plaintext(seen)
+        self.assert_all_signed([p for p in seen if p.proto == ESP], 12)  # IKE is on port 4500 too
 
     def clear_states(self):
         self.on_both(lambda gateway: labtest.ip(gateway, ["xfrm state flush"]))

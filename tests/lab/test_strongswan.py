@@ -25,7 +25,8 @@ connections {{
               id = {peer}.lab }}
     children {{ net {{ local_ts = {local_ts}
                        remote_ts = {remote_ts}
-                       esp_proposals = aes256gcm16 }} }}
+                       esp_proposals = aes256gcm16
+                       {more} }} }}
   }}
 }}
 """
@@ -45,6 +46,21 @@ def certificates(directory):
                 "-extfile", f"{name}.ext", "-days", "2", "-out", f"{name}.pem")
 
 
+def start(gateway, peer, directory, remote, more=""):
+    """strongSwan with a tunnel between the LANs; `more`: further lines for its child."""
+    side, other = gateway.name[-1], peer[-1]
+    configuration = directory / gateway.name / "swanctl.conf"
+    configuration.parent.mkdir()
+    configuration.write_text(CONFIGURATION.format(
+        local=WAN[4][side], remote=remote, name=gateway.name, peer=peer, local_ts=LAN[4][side], remote_ts=LAN[4][other], more=more))
+    gateway.push([configuration], "/etc/swanctl")
+    gateway.push([directory / "ca.pem"], "/etc/swanctl/x509ca")
+    gateway.push([directory / f"{gateway.name}.pem"], "/etc/swanctl/x509")
+    gateway.push([directory / f"{gateway.name}.key"], "/etc/swanctl/private")
+    gateway.run(["systemctl", "start", "strongswan"])
+    gateway.run(["swanctl", "--load-all"])
+
+
 class NatTraversal(labtest.LabTest):
     def setUp(self):
         self.addCleanup(self.clear_ipsec)
@@ -52,22 +68,11 @@ class NatTraversal(labtest.LabTest):
         middle.nat(self.lab, on=True)
         self.addCleanup(middle.nat, self.lab, False)
 
-    def start(self, gateway, peer, directory, remote):
-        side, other = gateway.name[-1], peer[-1]
-        (directory / "swanctl.conf").write_text(CONFIGURATION.format(
-            local=WAN[4][side], remote=remote, name=gateway.name, peer=peer, local_ts=LAN[4][side], remote_ts=LAN[4][other]))
-        gateway.push([directory / "swanctl.conf"], "/etc/swanctl")
-        gateway.push([directory / "ca.pem"], "/etc/swanctl/x509ca")
-        gateway.push([directory / f"{gateway.name}.pem"], "/etc/swanctl/x509")
-        gateway.push([directory / f"{gateway.name}.key"], "/etc/swanctl/private")
-        gateway.run(["systemctl", "start", "strongswan"])
-        gateway.run(["swanctl", "--load-all"])
-
     def test_ikev2_certificates_esp_in_udp(self):
         with tempfile.TemporaryDirectory() as scratch:
             certificates(Path(scratch))
-            self.start(self.gwb, "gwa", Path(scratch), "%any")
-            self.start(self.gwa, "gwb", Path(scratch), WAN[4]["b"])
+            start(self.gwb, "gwa", Path(scratch), "%any")
+            start(self.gwa, "gwb", Path(scratch), WAN[4]["b"])
         with self.wire("wanb") as seen:
             self.gwa.run(["swanctl", "--initiate", "--child", "net", "--timeout", "30"])
             self.assertEqual(self.ping(self.hosta, HOST_B[4]), 3)
