@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/CLAIMS.md is complete and true to the tree: no row missing, nothing named that does not exist.
+"""docs/CLAIMS.md is complete, and it and docs/THREATS.md are true to the tree: no row missing, nothing named that does not exist.
 
 --tests FILE is the output of `ctest --show-only=json-v1`; --build DIR asks ctest
 itself. With --tests '' names of ctest tests are taken on trust, and it says so.
@@ -16,11 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-PAGE = "docs/CLAIMS.md"
-COLUMNS = ["id", "what it asks", "where it will live", "test", "state"]
-STATES = ("not yet", "partly", "done", "declined")
 NO_TEST = "—"
-REASON = "Declined:"
 
 # Every id there must be a row for, as PREFIX-name. Only ever added to.
 REQUIRED = {
@@ -56,6 +52,22 @@ REQUIRED = {
 }
 
 
+class Page(NamedTuple):
+    path: str
+    columns: list
+    states: tuple  # in this order: nothing there, a part, the whole, and never
+    reason: str  # stands before why it is the last
+    noun: str
+    has_all: bool  # a row for each id of REQUIRED, and no other
+
+
+CLAIMS = Page("docs/CLAIMS.md", ["id", "what it asks", "where it will live", "test", "state"],
+              ("not yet", "partly", "done", "declined"), "Declined:", "claims", True)
+THREATS = Page("docs/THREATS.md", ["id", "threat", "what stands against it", "test", "state"],
+               ("not yet", "partly", "stands", "open"), "Open:", "threats", False)
+PAGES = (CLAIMS, THREATS)
+
+
 class Row(NamedTuple):
     line: int
     id: str
@@ -81,20 +93,20 @@ def cells(line):
     return parts[1:-1] if len(parts) > 2 and parts[0] == parts[-1] == "" else None
 
 
-def place_breach(place, found):
+def place_breach(place, found, columns):
     """What is wrong with the line at `place` (0 header, 1 ruler, 2 and more rows) of a table."""
-    if place == 0 and found != COLUMNS:
-        return f"table: its columns must be: {' | '.join(COLUMNS)}"
-    if place == 1 and (len(found) != len(COLUMNS) or any(not re.fullmatch(r":?-+:?", cell) for cell in found)):
+    if place == 0 and found != columns:
+        return f"table: its columns must be: {' | '.join(columns)}"
+    if place == 1 and (len(found) != len(columns) or any(not re.fullmatch(r":?-+:?", cell) for cell in found)):
         return "table: no ruler below the header; add |---|---|---|---|---|"
-    if place > 1 and len(found) != len(COLUMNS):
-        return f"{found[0] or 'row'}: {len(found)} columns, not {len(COLUMNS)}; write a bar inside a cell as \\|"
+    if place > 1 and len(found) != len(columns):
+        return f"{found[0] or 'row'}: {len(found)} columns, not {len(columns)}; write a bar inside a cell as \\|"
     if place > 1 and not all(found):
         return f"{found[0] or 'row'}: an empty cell; fill it (no test: {NO_TEST})"
     return None
 
 
-def read(text):
+def read(text, columns):
     """The rows of the page, and (line, breach) for what is no good row."""
     rows, breaches, place = [], [], -1
     for number, line in enumerate(text.splitlines(), start=1):
@@ -106,7 +118,7 @@ def read(text):
         if found is None:
             breaches.append((number, "row: does not begin and end with a bar; put a | at both ends of it"))
             continue
-        breach = place_breach(place, found)
+        breach = place_breach(place, found, columns)
         if breach:
             breaches.append((number, breach))
         elif place > 1:
@@ -114,15 +126,15 @@ def read(text):
     return rows, breaches
 
 
-def id_breaches(rows):
-    required, seen = set(required_ids()), {}
+def id_breaches(rows, page):
+    required, seen = required_ids() if page.has_all else [row.id for row in rows], {}
     for row in rows:
         if row.id in seen:
             yield row.line, f"{row.id}: also in line {seen[row.id]}; keep one row, or give this one an id of its own"
         elif row.id not in required:
             yield row.line, f"{row.id}: not a known id; correct it, or add it to REQUIRED in tests/checks/claims.py"
         seen.setdefault(row.id, row.line)
-    for missing in (name for name in required_ids() if name not in seen):
+    for missing in (name for name in required if name not in seen):
         prefix = missing.split("-")[0] + "-"
         line = max((row.line for row in rows if row.id.startswith(prefix)), default=1)
         yield line, f"{missing}: no row; put it back, state 'not yet' if nothing is there"
@@ -166,21 +178,22 @@ def is_test(name, tree):
     return looks_like_test(name) if tree.tests is None else name in tree.tests
 
 
-def state_breaches(row, good, tree):
-    if row.state not in STATES:
-        yield f"state '{row.state}' is none of: {', '.join(STATES)}"
-    if row.state in ("partly", "done"):
+def state_breaches(row, good, page, tree):
+    nothing, part, whole, never = page.states
+    if row.state not in page.states:
+        yield f"state '{row.state}' is none of: {', '.join(page.states)}"
+    if row.state in (part, whole):
         if not any(is_path(name.partition("::")[0], tree) for name in good["where"]):
-            yield f"is '{row.state}' without an existing path in backticks for where; name one, or say 'not yet'"
+            yield f"is '{row.state}' without an existing path in backticks for where; name one, or say '{nothing}'"
         if not any(is_test(name, tree) for name in good["test"]):
-            yield f"is '{row.state}' without an existing test in backticks; name one, or say 'not yet'"
-    if row.state == "not yet" and row.test != NO_TEST:
-        yield f"is 'not yet' but names a test; write {NO_TEST}, or say 'partly'"
-    if row.state == "declined" and not any(re.search(rf"{REASON}\s*\w", cell) for cell in (row.asks, row.where)):
-        yield f"is declined without a reason; give it after '{REASON}'"
+            yield f"is '{row.state}' without an existing test in backticks; name one, or say '{nothing}'"
+    if row.state == nothing and row.test != NO_TEST:
+        yield f"is '{nothing}' but names a test; write {NO_TEST}, or say '{part}'"
+    if row.state == never and not any(re.search(rf"{page.reason}\s*\w", cell) for cell in (row.asks, row.where)):
+        yield f"is {never} without a reason; give it after '{page.reason}'"
 
 
-def row_breaches(row, tree):
+def row_breaches(row, page, tree):
     good = {"where": [], "test": []}
     for column in good:
         text = getattr(row, column)
@@ -193,19 +206,19 @@ def row_breaches(row, tree):
                 yield breach
             else:
                 good[column].append(name)
-    yield from state_breaches(row, good, tree)
+    yield from state_breaches(row, good, page, tree)
 
 
-def check(tree):
-    """(rows, breaches as lines to print) of the page below tree.root."""
+def check(tree, page=CLAIMS):
+    """(rows, breaches as lines to print) of that page below tree.root."""
     try:
-        text = (tree.root / PAGE).read_text(encoding="utf-8")
+        text = (tree.root / page.path).read_text(encoding="utf-8")
     except OSError as error:
-        return [], [f"{PAGE}:1: page: cannot be read ({error.strerror}); put it back"]
-    rows, found = read(text)
-    found += id_breaches(rows)
-    found += [(row.line, f"{row.id}: {breach}") for row in rows for breach in row_breaches(row, tree)]
-    return rows, [f"{PAGE}:{line}: {breach}" for line, breach in sorted(found)]
+        return [], [f"{page.path}:1: page: cannot be read ({error.strerror}); put it back"]
+    rows, found = read(text, page.columns)
+    found += id_breaches(rows, page)
+    found += [(row.line, f"{row.id}: {breach}") for row in rows for breach in row_breaches(row, page, tree)]
+    return rows, [f"{page.path}:{line}: {breach}" for line, breach in sorted(found)]
 
 
 def ctest_names(text):
@@ -234,11 +247,14 @@ def main():
             tests = ctest_names(ask_ctest(given.build) if given.build else Path(given.tests).read_text())
     except (OSError, ValueError, LookupError, subprocess.CalledProcessError) as error:
         arguments.error(f"no list of tests from {given.build or given.tests}: {error}")
-    rows, breaches = check(Tree(given.root, tests))
-    counts = Counter(row.state for row in rows)
     untold = "" if tests is not None else "; names of ctest tests not checked"
-    print("\n".join(breaches) or f"{len(rows)} claims: " + ", ".join(f"{counts[s]} {s}" for s in STATES) + untold)
-    return 1 if breaches else 0
+    is_good = True
+    for page in PAGES:
+        rows, breaches = check(Tree(given.root, tests), page)
+        counts = Counter(row.state for row in rows)
+        print("\n".join(breaches) or f"{len(rows)} {page.noun}: " + ", ".join(f"{counts[s]} {s}" for s in page.states) + untold)
+        is_good = is_good and not breaches
+    return 0 if is_good else 1
 
 
 if __name__ == "__main__":

@@ -17,6 +17,13 @@ import claims
 REAL = Path(__file__).resolve().parents[2]
 HEAD = "# Claims\n\n| id | what it asks | where it will live | test | state |\n|---|---|---|---|---|\n"
 KNOWN = {"unit.wire", "lab.ipsec"}
+THREATS = """# Threats
+
+| id | threat | what stands against it | test | state |
+|---|---|---|---|---|
+| forged | made up | `tpm/quote.cpp` | `unit.wire` | stands |
+| seen | who talks to whom | Open: IPsec shows it | — | open |
+"""
 LISTED = json.dumps({"kind": "ctestInfo", "tests": [{"name": name} for name in sorted(KNOWN)]})
 
 
@@ -45,7 +52,7 @@ class MadeUp(unittest.TestCase):
         return HEAD + "\n".join((plain.format("MIMOS-102"), "| " + " | ".join(row.values()) + " |", plain.format("SS-R1"))) + "\n"
 
     def breaches(self, text=None, tests=frozenset(KNOWN), **cells):
-        self.write(claims.PAGE, self.page(**cells) if text is None else text)
+        self.write(claims.CLAIMS.path, self.page(**cells) if text is None else text)
         return claims.check(claims.Tree(self.root, tests))[1]
 
     def assert_one(self, found, line, name, part):
@@ -151,7 +158,27 @@ class States(MadeUp):
         self.assertEqual(self.breaches(state="declined", asks="x. Declined: nobody has it."), [])
 
 
+class Threats(MadeUp):
+    def breaches_of(self, text):
+        self.write(claims.THREATS.path, text)
+        return claims.check(claims.Tree(self.root, frozenset(KNOWN)), claims.THREATS)[1]
+
+    def test_a_good_page(self):
+        self.assertEqual(self.breaches_of(THREATS), [])
+
+    def test_each_breach(self):
+        for was, now, part in (("`unit.wire`", "`unit.gone`", "neither a path"), ("tpm/quote", "tpm/gone", "no path of the tree"),
+                               ("Open: IPsec", "IPsec", "without a reason"), ("| stands |", "| done |", "is none of"),
+                               ("| seen |", "| forged |", "also in line 5"), ("threat |", "danger |", "columns must be")):
+            with self.subTest(now=now):
+                self.assertTrue(any(part in breach for breach in self.breaches_of(THREATS.replace(was, now))))
+
+
 class Program(MadeUp):
+    def setUp(self):
+        super().setUp()
+        self.write(claims.THREATS.path, THREATS)
+
     def run_main(self, *arguments):
         said = io.StringIO()
         with mock.patch.object(sys, "argv", ["claims.py", "--root", str(self.root), *arguments]), contextlib.redirect_stdout(said):
@@ -161,10 +188,15 @@ class Program(MadeUp):
         self.write("listed.json", LISTED)
         listed = ("--tests", str(self.root / "listed.json"))
         self.breaches(where="`tpm/quote.cpp`", test="`lab.ipsec`", state="done")
-        self.assertEqual(self.run_main(*listed), (0, "3 claims: 2 not yet, 0 partly, 1 done, 0 declined\n"))
+        self.assertEqual(self.run_main(*listed), (0, "3 claims: 2 not yet, 0 partly, 1 done, 0 declined\n"
+                                                   "2 threats: 0 not yet, 0 partly, 1 stands, 1 open\n"))
         self.breaches(where="`tpm/quote.cpp`", test="`lab.gone`", state="done")
         code, said = self.run_main(*listed)
-        self.assertEqual((code, said.count("\n")), (1, 2))  # a dead name, and so no test
+        self.assertEqual((code, said.count("CLAIMS.md:")), (1, 2))  # a dead name, and so no test
+        self.breaches(where="`tpm/quote.cpp`", test="`lab.ipsec`", state="done")
+        self.write(claims.THREATS.path, THREATS.replace("unit.wire", "unit.gone"))
+        code, said = self.run_main(*listed)
+        self.assertEqual((code, said.count("THREATS.md:")), (1, 2))
         self.assertIn("not checked", self.run_main("--tests", "")[1])
 
     def test_asks_ctest(self):
@@ -178,12 +210,13 @@ class Program(MadeUp):
 
 class RealPage(unittest.TestCase):
     def test_it_has_no_breach(self):
-        self.assertEqual(claims.check(claims.Tree(REAL, None))[1], [])
+        for page in claims.PAGES:
+            self.assertEqual(claims.check(claims.Tree(REAL, None), page)[1], [])
 
     def test_each_row_is_missed(self):
-        lines = (REAL / claims.PAGE).read_text(encoding="utf-8").splitlines()
+        lines = (REAL / claims.CLAIMS.path).read_text(encoding="utf-8").splitlines()
         with tempfile.TemporaryDirectory() as scratch:
-            page = Path(scratch) / claims.PAGE
+            page = Path(scratch) / claims.CLAIMS.path
             page.parent.mkdir()
             for name in claims.required_ids():
                 page.write_text("\n".join(line for line in lines if not line.startswith(f"| {name} |")), encoding="utf-8")
