@@ -118,6 +118,11 @@ Result<Lockout> read_lockout(Device& device) {
   return lockout;
 }
 
+Result<FreeSlots> read_free_slots(Device& device) {
+  CS_TRY(const Properties now, properties(device, TPM2_PT_VAR));
+  return FreeSlots{value(now, TPM2_PT_HR_TRANSIENT_AVAIL), value(now, TPM2_PT_HR_LOADED_AVAIL)};
+}
+
 std::string Lockout::text() const {
   std::string words = locked ? "locked: " : "";
   words += std::to_string(failures) + " of " + std::to_string(most) +
@@ -160,13 +165,13 @@ Result<Loaded> read_loaded(Device& device) {
   return loaded;
 }
 
-Result<ClockInfo> read_clock(Device& device) {
+Result<TpmClock> read_clock(Device& device) {
   Out<TPMS_TIME_INFO> now;
   CS_CHECK(device.call("TPM2_ReadClock", [&](ESYS_CONTEXT* esys) {
     return Esys_ReadClock(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, now.out());
   }));
   const TPMS_CLOCK_INFO& info = now->clockInfo;
-  return ClockInfo{info.clock, info.resetCount, info.restartCount, info.safe == TPM2_YES};
+  return TpmClock{info.clock, info.resetCount, info.restartCount, info.safe == TPM2_YES};
 }
 
 }  // namespace cs::tpm

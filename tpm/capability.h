@@ -15,7 +15,7 @@ namespace cs::tpm {
 class Device;
 
 // TPMS_CLOCK_INFO, as quotes carry it too.
-struct ClockInfo {
+struct TpmClock {
   std::uint64_t milliseconds = 0;
   std::uint32_t reset_count = 0;    // goes up with every reset of the TPM, hence every boot
   std::uint32_t restart_count = 0;  // goes up with every resume from suspend
@@ -56,12 +56,19 @@ struct Loaded {
   friend bool operator==(const Loaded&, const Loaded&) = default;
 };
 
+// How many more it takes, by its own estimate.
+struct FreeSlots {
+  std::uint32_t objects = 0;
+  std::uint32_t sessions = 0;
+};
+
+[[nodiscard]] Result<FreeSlots> read_free_slots(Device& device);
 [[nodiscard]] Result<Capabilities> read_capabilities(Device& device);
 [[nodiscard]] Result<Lockout> read_lockout(Device& device);
 [[nodiscard]] Result<Loaded> read_loaded(Device& device);
 // The TPM's own numbers of what it has from `first` to `last`.
 [[nodiscard]] Result<std::vector<std::uint32_t>> read_handles(Device& device, std::uint32_t first,
                                                               std::uint32_t last);
-[[nodiscard]] Result<ClockInfo> read_clock(Device& device);
+[[nodiscard]] Result<TpmClock> read_clock(Device& device);
 
 }  // namespace cs::tpm

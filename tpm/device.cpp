@@ -37,7 +37,7 @@ bool is_volatile(TPM2_HANDLE handle) {
          type == TPM2_HT_POLICY_SESSION;
 }
 
-Generation following(const Generation& last, const std::string& why, const ClockInfo& now) {
+Generation following(const Generation& last, const std::string& why, const TpmClock& now) {
   Generation next{last.number + 1, why, now};
   if (now.reset_count != last.clock.reset_count) {
     next.reason = "the TPM was reset (resetCount " + std::to_string(now.reset_count) + ", was " +
@@ -58,7 +58,7 @@ void flush(ESYS_CONTEXT* esys, ESYS_TR handle, bool in_tpm) {
   Esys_TR_Close(esys, &handle);
 }
 
-bool same_power_cycle(const ClockInfo& a, const ClockInfo& b) {
+bool same_power_cycle(const TpmClock& a, const TpmClock& b) {
   return a.reset_count == b.reset_count && a.restart_count == b.restart_count;
 }
 
@@ -226,7 +226,7 @@ Result<void> Device::reopen() {
   const std::string why =
       state.lost ? "connection lost (" + state.lost->message() + ")" : "connection lost";
   CS_CHECK(connect());
-  CS_TRY(const ClockInfo now, read_clock(*this));
+  CS_TRY(const TpmClock now, read_clock(*this));
   std::vector<TPM2_HANDLE> leftovers;
   for (const auto& slot : state.slots) {
     if (is_volatile(slot->tpm)) leftovers.push_back(slot->tpm);

@@ -64,7 +64,7 @@ class Handle {
 struct Generation {
   std::uint64_t number = 1;
   std::string reason;  // "opened", "the TPM was reset (resetCount 4, was 3)", "connection lost"
-  ClockInfo clock;     // resetCount and restartCount as this generation found them
+  TpmClock clock;      // resetCount and restartCount as this generation found them
 };
 
 using Tcti = std::unique_ptr<TSS2_TCTI_OPAQUE_CONTEXT_BLOB,

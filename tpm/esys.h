@@ -32,6 +32,8 @@ class Out {
     Esys_Free(std::exchange(value_, nullptr));
     return &value_;
   }
+  // To be wiped.
+  [[nodiscard]] T* kept() { return value_; }
   [[nodiscard]] const T* operator->() const { return value_; }
   [[nodiscard]] const T& operator*() const { return *value_; }
 

@@ -175,6 +175,14 @@ VolatileObject storage_root_key(Auth owner) {
           }};
 }
 
+VolatileObject attestation_parent(Auth endorsement) {
+  return {"the attestation key's parent",
+          [endorsement = std::move(endorsement)](Device& device) -> Result<Handle> {
+            return create_primary(device, "the attestation key's parent", ESYS_TR_RH_ENDORSEMENT,
+                                  endorsement, srk_templates().front());
+          }};
+}
+
 VolatileObject endorsement_key(KeyType type, Auth endorsement) {
   std::string what = "the endorsement key " + std::string(to_string(type));
   return {what, [=, endorsement = std::move(endorsement)](Device& device) -> Result<Handle> {

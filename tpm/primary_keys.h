@@ -23,6 +23,9 @@ using Auth = std::shared_ptr<const SecretBytes>;
 // one made from the TCG's template (P-256) in the owner hierarchy, whose auth value is `owner`.
 [[nodiscard]] VolatileObject storage_root_key(Auth owner = {});
 
+// A storage key by the same template in the endorsement hierarchy: the attestation key's parent.
+[[nodiscard]] VolatileObject attestation_parent(Auth endorsement = {});
+
 // The endorsement key by the templates of the TCG's EK Credential Profile: L-1 (RSA-2048), L-2
 // (P-256), H-3 (P-384). A persistent one (0x81010000 to 0x810100ff) is used if it has exactly the
 // template's properties, else it is made; `endorsement` is that hierarchy's auth value. Whether it

@@ -74,6 +74,20 @@ Result<Digest> Session::policy_digest(Device& device) const {
   return Digest::from(HashAlgorithm::sha256, view(*digest));
 }
 
+Result<Session> SaltedSession::another(Device& device) {
+  CS_TRY(const Handle* const key, salt_key_.handle(device));
+  auto session = Session::hmac(device, *key);
+  salt_key_.unload();
+  return session;
+}
+
+Result<EsysHandle> SaltedSession::use(Device& device, Encrypt encrypt) {
+  if (!session_ || !session_->lives(device)) {
+    CS_TRY(session_, another(device));
+  }
+  return session_->use(device, encrypt);
+}
+
 Result<void> policy_pcr(Device& device, const Session& session, const PcrSelection& selection,
                         const Digest& composite) {
   CS_TRY(const EsysHandle handle, session.use(device));

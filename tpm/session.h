@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 
 #include "base/result.h"
 #include "tpm/device.h"
 #include "tpm/hash.h"
 #include "tpm/pcr.h"
+#include "tpm/volatile_object.h"
 
 namespace cs::tpm {
 
@@ -30,6 +33,8 @@ class Session {
 
   // For the next command.
   [[nodiscard]] Result<EsysHandle> use(Device& device, Encrypt encrypt = Encrypt::nothing) const;
+  // Whether the generation it was made in is still on.
+  [[nodiscard]] bool lives(const Device& device) const { return device.resolve(handle_).ok(); }
   // A policy session begins again, with the same salt.
   [[nodiscard]] Result<void> restart(Device& device) const;
   [[nodiscard]] Result<Digest> policy_digest(Device& device) const;
@@ -40,6 +45,20 @@ class Session {
                                std::string_view asked);
   Handle handle_;
   bool salted_;
+};
+
+// An HMAC session that is there when it is needed: made when first used and anew in every
+// generation. Its salt key is loaded only while that takes.
+class SaltedSession {
+ public:
+  explicit SaltedSession(VolatileObject salt_key) : salt_key_(std::move(salt_key)) {}
+  [[nodiscard]] Result<EsysHandle> use(Device& device, Encrypt encrypt = Encrypt::nothing);
+  // For a command that takes two auth values: one besides, salted to the same key.
+  [[nodiscard]] Result<Session> another(Device& device);
+
+ private:
+  VolatileObject salt_key_;
+  std::optional<Session> session_;
 };
 
 // TPM2_PolicyPCR: goes on only if the registers have these values. Refused (denied): they do not.

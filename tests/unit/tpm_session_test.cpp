@@ -291,6 +291,28 @@ TEST_F(SessionTest, RegistersAreExtendedInAllBanksAndReadTogether) {
   EXPECT_EQ(cleared.find(HashAlgorithm::sha256, 16)->hex(), std::string(64, '0'));
 }
 
+// Twelve registers take two commands. In between one moves that the first has read.
+TEST_F(SessionTest, RegistersAreReadAsTheyAreAtOneMoment) {
+  std::atomic<bool> moved = false;
+  std::optional<std::thread> other;
+  int reads = 0;
+  tap.decide([&](unsigned /*number*/, ByteView command) {
+    if (cs::test::command_code(command) != TPM2_CC_PCR_Read || ++reads == 1 || moved) return Fate{};
+    if (!other) {
+      other.emplace([&] {
+        get(tap.send(cs::test::extend_command(1)));
+        moved = true;
+      });
+    }
+    return Fate{Fate::Kind::answer, TPM2_RC_RETRY};
+  });
+  const auto values = get(read_pcrs(device, boot));
+  other->join();
+  tap.decide({});
+  const auto now = get(read_pcrs(device, boot));
+  EXPECT_EQ(*values.find(HashAlgorithm::sha256, 1), *now.find(HashAlgorithm::sha256, 1));
+}
+
 TEST_F(SessionTest, RegistersThatCannotBeResetAreNot) {
   for (const std::uint32_t index : {0U, 10U, 15U, 17U, 22U, 24U}) {
     const auto refused = reset_pcr(device, index);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "tpm/device.h"
+#include "tpm/key_blobs.h"
+#include "tpm/pcr.h"
+#include "tpm/primary_keys.h"
+#include "tpm/session.h"
+
+namespace cs::tpm {
+
+// An ECDSA P-256 key that signs only while PCRs have given values: fixedTPM, fixedParent,
+// sensitiveDataOrigin, sign, noDA, and nothing else. With userWithAuth an empty password would do.
+class SigningKey {
+ public:
+  struct Policy {
+    PcrSelection selection;
+    Digest composite{HashAlgorithm::sha256};  // PcrValues::composite, SHA-256
+  };
+  // Below the storage root key. The key is made whatever the registers hold now.
+  [[nodiscard]] static Result<KeyBlobs> create(Device& device, SaltedSession& session,
+                                               const Policy& policy, const Auth& owner = {});
+  SigningKey(KeyBlobs blobs, Policy policy, Auth owner = {});
+
+  // TPMT_SIGNATURE of a SHA-256 digest. Refused (denied): the registers hold something else.
+  [[nodiscard]] Result<std::vector<std::uint8_t>> sign(Device& device, const Digest& digest);
+
+  [[nodiscard]] VolatileObject& object() noexcept { return object_; }
+
+ private:
+  Policy policy_;
+  VolatileObject object_;
+  std::optional<Session> session_;  // kept: the policy is repeated on it for each signature
+};
+
+}  // namespace cs::tpm
