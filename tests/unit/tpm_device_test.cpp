@@ -16,6 +16,7 @@
 #include "tpm/pcr_commands.h"
 #include "tpm/primary_keys.h"
 #include "tpm/session.h"
+#include "tpm/status.h"
 
 namespace {
 
@@ -67,6 +68,19 @@ TEST_F(DeviceTest, SaysWhatTheTpmIs) {
   EXPECT_EQ(get(read_lockout(device)).text(),
             "0 of 3 failed authorisations; one is forgotten every 1000 s");
   EXPECT_EQ(get(read_loaded(device)), cs::tpm::Loaded{});
+}
+
+TEST_F(DeviceTest, TellsItsStatusAndLeavesNothing) {
+  Device device = open();
+  const Session session = get(Session::trial(device));
+  EXPECT_GT(get(measure_sign_rate(device, std::chrono::milliseconds(10))), 1.0);
+  const auto status = get(read_status(device));
+  EXPECT_EQ(status.loaded, (cs::tpm::Loaded{.objects = 0, .sessions = 1}));
+  EXPECT_EQ(status.free.objects, 3U);
+  EXPECT_EQ(status.free.sessions, 2U);
+  EXPECT_EQ(status.capabilities.manufacturer, "IBM");
+  EXPECT_EQ(status.clock.reset_count, device.generation().clock.reset_count);
+  EXPECT_TRUE(status.endorsement.certificates.empty());
 }
 
 TEST(DeviceOpen, NamesWhatIsNotThere) {

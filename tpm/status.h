@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <chrono>
+
+#include "base/result.h"
+#include "tpm/capability.h"
+#include "tpm/device.h"
+#include "tpm/nv.h"
+
+namespace cs::tpm {
+
+// What a person wants to know of a TPM. It needs no auth value and leaves nothing behind.
+struct Status {
+  Capabilities capabilities;
+  TpmClock clock;
+  Lockout lockout;
+  Loaded loaded;
+  FreeSlots free;
+  EndorsementBlobs endorsement;  // empty where the manufacturer left no certificate
+};
+[[nodiscard]] Result<Status> read_status(Device& device);
+
+// Signatures a second of ECDSA P-256, by password, with a key of the null hierarchy, which nothing
+// else uses and no reset survives. Takes `duration` and one signature more.
+[[nodiscard]] Result<double> measure_sign_rate(Device& device, std::chrono::milliseconds duration);
+
+}  // namespace cs::tpm
