@@ -46,7 +46,7 @@ void add_manual(CLI::App& program, Chosen& chosen) {
         cs::cli::describe(program),
         {{"EXIT STATUS",
           "As each command tells. In all of them 0 is good, 1 says that something read does not "
-          "verify, and 2 that the command line is wrong."},
+          "verify, 2 that the command line is wrong or the answer could not be written."},
          {"SEE ALSO", "`nfq-signer`(8), `nfq-bench`(8)"}});
     return 0;
   });
@@ -77,6 +77,7 @@ int run(int argc, char** argv) {
   Chosen chosen{clock, {}};
   cs::verbs::add_packet(program, chosen);
   cs::verbs::add_key(program, chosen);
+  cs::verbs::add_inspect(program, chosen);
   add_completion(program, chosen);
   add_manual(program, chosen);
   const int outcome = answer(program, chosen, argc, argv);

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// `countersign inspect`.
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "tools/inspect/quote.h"
+#include "tools/verbs/verbs.h"
+
+namespace cs::verbs {
+namespace {
+
+using inspect::Outcome;
+
+constexpr const char* pcrs_help =
+    "Values of PCRs to compare with: a text file of lines as sha256:0=HEX";
+
+CLI::Option* add_file(CLI::App& command, const std::string& name, std::string& file,
+                      const std::string& help) {
+  return command.add_option(name, file, help)->type_name("FILE");
+}
+
+void add_json(CLI::App& command, bool& json) {
+  command.add_flag("--json", json, "Report in JSON instead of text");
+}
+
+void add_quote(CLI::App& family, Chosen& chosen) {
+  const auto options = std::make_shared<inspect::QuoteOptions>();
+  CLI::App& command =
+      *family.add_subcommand("quote", "Check a quote: what a TPM signed about its machine's state");
+  add_file(command, "--attest", options->attest, "What the TPM signed (TPMS_ATTEST)")->required();
+  add_file(command, "--signature", options->signature,
+           "The signature: as the TPM gives it (TPMT_SIGNATURE), or as OpenSSL has it")
+      ->required();
+  add_file(command, "--key", options->key,
+           "Public key of the one who should have signed: PEM, or as the TPM gives it "
+           "(TPMT_PUBLIC)")
+      ->required();
+  command
+      .add_option("--nonce", options->nonce,
+                  "What the quote must answer, so that it is no old one (not checked)")
+      ->type_name("HEX");
+  add_file(command, "--pcrs", options->pcrs, std::string(pcrs_help) + " (not compared)");
+  command
+      .add_option("--selection", options->selection,
+                  "The PCRs it must be about, as sha256:0,7+sha1:1 (not checked)")
+      ->type_name("PCRS");
+  add_json(command, options->json);
+  command.footer(
+      "A TPM signs with a key that never leaves it which values its registers (PCRs) have: these "
+      "say what the machine started, from the firmware on. Each check is told with its verdict; "
+      "what was not asked for is told as not checked. That the key itself is a TPM's is for "
+      "`countersign inspect cert`.\n"
+      "Exit status: 0 nothing fails, 1 a check fails, 2 the command line is wrong, 3 a file could "
+      "not be read or is not what it should be.\n"
+      "  countersign inspect quote --attest quote --signature sig --key ak.pem");
+  when_chosen(command, chosen, [options] {
+    return static_cast<int>(inspect::inspect_quote(*options, std::cout, std::cerr));
+  });
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& program, Chosen& chosen) {
+  CLI::App& family = *program.add_subcommand(
+      "inspect", "Check evidence that a TPM and its machine gave, anywhere and offline");
+  family.require_subcommand(1);
+  family.footer(
+      "These need neither a TPM nor privileges, only files, which may come from another machine. "
+      "A FILE that is `-` is standard input. With --json one object is printed, with "
+      "`schema_version` (1); one that could not be read to its end has `error`, and `complete` is "
+      "false.");
+  add_quote(family, chosen);
+}
+
+}  // namespace cs::verbs
