@@ -4,6 +4,7 @@
 cut short, from standard input, and on what is no file to read at all."""
 
 import argparse
+import datetime
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -35,6 +37,49 @@ def quote(key, register):
     return attest, key.sign(attest, ec.ECDSA(hashes.SHA256()))
 
 
+def boot_log(events):
+    """Crypto-agile, with the one bank sha256: of (PCR, data of the event)."""
+    names = b"Spec ID Event03\0" + struct.pack("<IBBBBIHHB", 0, 0, 2, 0, 2, 1, 0x000B, 32, 0)
+    log = struct.pack("<II20sI", 0, 3, b"", len(names)) + names
+    for register, data in events:
+        log += struct.pack("<IIIH", register, 0xD, 1, 0x000B) + hashlib.sha256(data).digest() + struct.pack("<I", len(data)) + data
+    return log
+
+
+def ima_list(files):
+    """The binary form, ima-ng."""
+    out = b""
+    for name in files:
+        fields = [b"sha256:\0" + hashlib.sha256(name).digest(), name + b"\0"]
+        data = b"".join(struct.pack("<I", len(field)) + field for field in fields)
+        out += struct.pack("<I", 10) + hashlib.sha1(data).digest() + struct.pack("<I", 6) + b"ima-ng" + struct.pack("<I", len(data)) + data
+    return out
+
+
+def certificate(key, subject, extensions):
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A maker of TPMs")])
+    now = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None)
+    made = x509.CertificateBuilder(name, subject or name, key.public_key(), 77, now - datetime.timedelta(days=1), now + datetime.timedelta(days=1))
+    for extension, critical in extensions:
+        made = made.add_extension(extension, critical)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def endorsement_certificate(key):
+    tpm = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(f"2.23.133.2.{n}"), text) for n, text in ((1, "id:49424D00"), (2, "x"), (3, "id:1"))])
+    return certificate(key, x509.Name([]), ((x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), True), (x509.BasicConstraints(False, None), True),
+            (x509.KeyUsage(False, False, True, False, False, False, False, False, False), True),
+            (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.23.133.8.1")]), False)))
+
+
+def root_certificate():
+    return certificate(ec.generate_private_key(ec.SECP256R1()), None, [(x509.BasicConstraints(True, None), True)])
+
+
+def extended(value, data):
+    return hashlib.sha256(value + hashlib.sha256(data).digest()).digest()
+
+
 class Evidence:
     """A folder of files that verify."""
 
@@ -47,6 +92,13 @@ class Evidence:
         self.write("key", key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
         self.write("pcrs", f"sha256:0={ZERO.hex()}\n".encode())
         self.write("other-pcrs", f"sha256:0={'11' * 32}\n".encode())
+        self.write("boot-log", boot_log([(0, b"firmware"), (4, b"loader"), (0, b"more of it")]))
+        self.write("boot-pcrs", f"sha256:0={extended(extended(ZERO, b'firmware'), b'more of it').hex()}\n".encode())
+        self.write("list", ima_list([b"/bin/a", b"/bin/longer"]))
+        self.write("other-pcr10", f"sha256:10={'11' * 32}\n".encode())
+        self.write("certificate", endorsement_certificate(key))
+        (self.folder / "roots").mkdir()
+        self.write("roots/of-another.der", root_certificate())
         (self.folder / "a-folder").mkdir()
         self.write("empty", b"")
 
@@ -54,9 +106,12 @@ class Evidence:
         (self.folder / name).write_bytes(data)
 
 
-# Verb: what makes it good; what more makes it refuse; its files.
+# Verb: what is good; what is refused; the files of the first.
+A_QUOTE = ("--attest", "attest", "--signature", "signature", "--key", "key")
 VERBS = {
-    "quote": (("--attest", "attest", "--signature", "signature", "--key", "key"), ("--pcrs", "other-pcrs"), ("attest", "signature", "key")),
+    "bootlog": (("boot-log", "--pcrs", "boot-pcrs"), ("boot-log", "--pcrs", "other-pcrs"), ("boot-log", "boot-pcrs")),
+    "ima": (("list",), ("list", "--pcrs", "other-pcr10"), ("list",)),
+    "quote": ((*A_QUOTE, "--pcrs", "pcrs", "--nonce", NONCE.hex()), (*A_QUOTE, "--pcrs", "other-pcrs"), ("attest", "signature", "key", "pcrs")),
 }
 
 
@@ -95,8 +150,8 @@ class Inspect(unittest.TestCase):
 
     def test_refused(self):
         for verb, good, bad, _ in self.each():
-            self.assertNotEqual(self.ask(verb, *good, *bad, expect=1).stdout, self.ask(verb, *good, expect=0).stdout)
-            self.assertIs(self.json_of(verb, *good, *bad, expect=1)["complete"], True)
+            self.assertNotEqual(self.ask(verb, *bad, expect=1).stdout, self.ask(verb, *good, expect=0).stdout)
+            self.assertIs(self.json_of(verb, *bad, expect=1)["complete"], True)
 
     def test_standard_input(self):
         for verb, arguments, at in self.each_file():
@@ -115,9 +170,12 @@ class Inspect(unittest.TestCase):
 
     def test_what_is_no_file_to_read(self):
         for verb, arguments, at in self.each_file():
-            for name, told in (("nowhere", "ENOENT"), ("a-folder", None), ("/proc/self/mem", "EIO"), ("/dev/zero", None), ("empty", None)):
+            for name, told in (("nowhere", "ENOENT"), ("a-folder", None), ("/proc/self/mem", "EIO"), ("/dev/zero", None)):
                 arguments[at] = name
                 self.unreadable(verb, arguments, told)
+            if "pcrs" not in arguments[at - 1]:  # a list of values may be empty
+                arguments[at] = "empty"
+                self.unreadable(verb, arguments)
 
     def test_without_permission(self):
         if os.geteuid() == 0:

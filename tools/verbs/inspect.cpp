@@ -4,13 +4,13 @@
 #include <memory>
 #include <string>
 
+#include "tools/inspect/bootlog.h"
+#include "tools/inspect/ima.h"
 #include "tools/inspect/quote.h"
 #include "tools/verbs/verbs.h"
 
 namespace cs::verbs {
 namespace {
-
-using inspect::Outcome;
 
 constexpr const char* pcrs_help =
     "Values of PCRs to compare with: a text file of lines as sha256:0=HEX";
@@ -22,6 +22,51 @@ CLI::Option* add_file(CLI::App& command, const std::string& name, std::string& f
 
 void add_json(CLI::App& command, bool& json) {
   command.add_flag("--json", json, "Report in JSON instead of text");
+}
+
+void add_bootlog(CLI::App& family, Chosen& chosen) {
+  const auto options = std::make_shared<inspect::BootlogOptions>();
+  CLI::App& command = *family.add_subcommand(
+      "bootlog", "Replay a boot log: what firmware and boot loader measured before Linux ran");
+  add_file(command, "FILE", options->file, "The log as the firmware wrote it")->required();
+  add_file(command, "--pcrs", options->pcrs, std::string(pcrs_help) + " (only replayed)");
+  add_json(command, options->json);
+  command.footer(
+      "While a machine starts, each program hashes the next one before it runs it, writes that "
+      "into this log and adds the hash to a register (PCR) of the TPM. Nobody protects the log; "
+      "but the registers can only be added to, so a log that replays to their values is true. "
+      "With --pcrs, from `tpm2_pcrread` or better from a quote, each PCR is told that does not "
+      "replay, and from which event on. Linux keeps the log, for root to read, in "
+      "/sys/kernel/security/tpm0/binary_bios_measurements.\n"
+      "Exit status: 0 the log can be replayed, to the values that were given, 1 a value differs, "
+      "2 the command line is wrong, 3 a file could not be read or is not what it should be.\n"
+      "  countersign inspect bootlog binary_bios_measurements --pcrs pcrs");
+  when_chosen(command, chosen, [options] {
+    return static_cast<int>(inspect::inspect_bootlog(*options, std::cout, std::cerr));
+  });
+}
+
+void add_ima(CLI::App& family, Chosen& chosen) {
+  const auto options = std::make_shared<inspect::ImaOptions>();
+  CLI::App& command = *family.add_subcommand(
+      "ima", "Replay an IMA list: the files that Linux measured before it used them");
+  add_file(command, "FILE", options->file, "The list, in its text or its binary form")->required();
+  add_file(command, "--pcrs", options->pcrs, std::string(pcrs_help) + " (only replayed)");
+  add_json(command, options->json);
+  command.footer(
+      "Linux's integrity measurement (IMA) hashes files before they are run or read, as its policy "
+      "tells, keeps a list and adds each entry to PCR 10 of the TPM. With --pcrs it is told "
+      "whether the list explains that value; it may go on after it, as it is read later. A "
+      "violation is a file that was written while it was measured. Linux keeps the list, for root "
+      "to read, in /sys/kernel/security/ima/ascii_runtime_measurements and "
+      "binary_runtime_measurements.\n"
+      "Exit status: 0 the list can be replayed, to the values that were given, 1 a value differs "
+      "or the list contradicts itself, 2 the command line is wrong, 3 a file could not be read or "
+      "is not what it should be.\n"
+      "  countersign inspect ima ascii_runtime_measurements --pcrs pcrs");
+  when_chosen(command, chosen, [options] {
+    return static_cast<int>(inspect::inspect_ima(*options, std::cout, std::cerr));
+  });
 }
 
 void add_quote(CLI::App& family, Chosen& chosen) {
@@ -70,6 +115,8 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
       "A FILE that is `-` is standard input. With --json one object is printed, with "
       "`schema_version` (1); one that could not be read to its end has `error`, and `complete` is "
       "false.");
+  add_bootlog(family, chosen);
+  add_ima(family, chosen);
   add_quote(family, chosen);
 }
 
