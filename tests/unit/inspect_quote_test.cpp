@@ -14,7 +14,6 @@ namespace {
 using cs::inspect::Outcome;
 using cs::inspect::QuoteOptions;
 using cs::test::Attester;
-using cs::test::get;
 using Json = nlohmann::json;
 
 constexpr auto nonce = "00112233445566778899aabbccddeeff";
