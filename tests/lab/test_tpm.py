@@ -3,17 +3,24 @@
 """The ground is real: a TPM 2.0 per gateway with the lab CA's certificates, and IMA that replays to PCR 10."""
 
 import hashlib
+import json
+import os
 import re
 import struct
+import subprocess
 import tempfile
 from pathlib import Path
 
 import labtest
+from lablib.paths import REPO
 from lablib.proc import run
 
 EK_CERTIFICATES = {"0x01c00002": "0x81010001", "0x01c00016": "0x81010016"}  # NV index → EK: RSA-2048, P-384
 PLATFORM_CERTIFICATE = "0x01c08000"
-IMA = "/sys/kernel/security/ima/binary_runtime_measurements"
+SECURITY = "/sys/kernel/security"
+IMA = f"{SECURITY}/ima/binary_runtime_measurements"
+EV_SEPARATOR = 4
+COUNTERSIGN = Path(os.environ.get("CS_BUILD", REPO / "build/dev")) / "tools/countersign"
 
 
 def read_pcrs(node, bank):
@@ -96,6 +103,65 @@ class Ima(labtest.LabTest):
                     self.assertIsNotNone(replay(entries, bank, pcrs[10]), f"PCR 10 of {node.name} is no state of its list")
             boot_aggregate = hashlib.sha256(b"".join(banks["sha256"][i] for i in range(10))).digest()
             self.assertIn(boot_aggregate, entries[0][1], "the first entry binds the list to PCRs 0 to 9")
+
+
+class Logs(labtest.LabTest):
+    """A gateway's logs, carried away and replayed by `countersign inspect` to what its TPM holds."""
+
+    LOGS = {"boot": f"{SECURITY}/tpm0/binary_bios_measurements", "ima": IMA, "ima_text": f"{SECURITY}/ima/ascii_runtime_measurements"}
+    BANKS = ("sha1", "sha256")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.scratch.cleanup)
+        cls.on_both(cls.carry_away)
+
+    @classmethod
+    def carry_away(cls, node):
+        here = cls.files(node)
+        here.mkdir()
+        lines = [f"{bank}:{n}={value.hex()}" for bank in cls.BANKS for n, value in read_pcrs(node, bank).items()]
+        (here / "boot_pcrs").write_text("\n".join(line for line in lines if ":10=" not in line))
+        (here / "ima_pcrs").write_text("\n".join(line for line in lines if ":10=" in line))
+        node.run(["sh", "-c", "mkdir -p /tmp/logs; " + "; ".join(f"cat {path} > /tmp/logs/{name}" for name, path in cls.LOGS.items())])
+        node.pull([f"/tmp/logs/{name}" for name in cls.LOGS], str(here))
+
+    @classmethod
+    def files(cls, node):
+        return Path(cls.scratch.name) / node.name
+
+    def inspect(self, node, verb, log, pcrs, status=0):
+        here = self.files(node)
+        done = subprocess.run([str(COUNTERSIGN), "inspect", verb, str(here / log), "--pcrs", str(here / pcrs), "--json"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def test_the_boot_log_replays_to_the_tpm(self):
+        for node in (self.gwa, self.gwb):
+            with self.subTest(node=node.name):
+                report = self.inspect(node, "bootlog", "boot", "boot_pcrs")
+                self.assertTrue(report["complete"] and report["matches"])
+                self.assertGreater(report["events"], 8, "at least a separator for each of PCRs 0 to 7")
+
+    def test_the_ima_list_replays_to_the_tpm(self):
+        for node in (self.gwa, self.gwb):
+            with self.subTest(node=node.name):
+                report, text = (self.inspect(node, "ima", log, "ima_pcrs") for log in ("ima", "ima_text"))
+                self.assertGreater(report["entries"], 50, "ima_policy=tcb measures every program that ran")
+                self.assertEqual([p["rule"] for p in report["pcrs"]], ["recomputed"] * len(self.BANKS))
+                self.assertEqual(report["pcrs"], text["pcrs"])
+
+    def test_a_log_that_lacks_an_event_does_not(self):
+        report = self.inspect(self.gwa, "bootlog", "boot", "boot_pcrs")
+        log = (self.files(self.gwa) / "boot").read_bytes()
+        separator = log.rfind(struct.pack("<II", EV_SEPARATOR, len(report["banks"]))) - 4  # its PCR stands before its type
+        (self.files(self.gwa) / "shorter").write_bytes(log[:separator])
+        shorter = self.inspect(self.gwa, "bootlog", "shorter", "boot_pcrs", status=1)
+        self.assertLess(shorter["events"], report["events"])
+        self.assertFalse(shorter["matches"])
 
 
 if __name__ == "__main__":
