@@ -68,7 +68,7 @@ def certificate(key, subject, extensions):
 def endorsement_certificate(key):
     tpm = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(f"2.23.133.2.{n}"), text) for n, text in ((1, "id:49424D00"), (2, "x"), (3, "id:1"))])
     return certificate(key, x509.Name([]), ((x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), True), (x509.BasicConstraints(False, None), True),
-            (x509.KeyUsage(False, False, True, False, False, False, False, False, False), True),
+            (x509.KeyUsage(False, False, False, False, True, False, False, False, False), True),
             (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.23.133.8.1")]), False)))
 
 
@@ -112,6 +112,7 @@ VERBS = {
     "bootlog": (("boot-log", "--pcrs", "boot-pcrs"), ("boot-log", "--pcrs", "other-pcrs"), ("boot-log", "boot-pcrs")),
     "ima": (("list",), ("list", "--pcrs", "other-pcr10"), ("list",)),
     "quote": ((*A_QUOTE, "--pcrs", "pcrs", "--nonce", NONCE.hex()), (*A_QUOTE, "--pcrs", "other-pcrs"), ("attest", "signature", "key", "pcrs")),
+    "cert": (("certificate",), ("certificate", "--roots", "roots"), ("certificate",)),
 }
 
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tools/inspect/bootlog.h"
+#include "tools/inspect/cert.h"
 #include "tools/inspect/ima.h"
 #include "tools/inspect/quote.h"
 #include "tools/verbs/verbs.h"
@@ -69,6 +70,33 @@ void add_ima(CLI::App& family, Chosen& chosen) {
   });
 }
 
+void add_cert(CLI::App& family, Chosen& chosen) {
+  const auto options = std::make_shared<inspect::CertOptions>();
+  CLI::App& command = *family.add_subcommand(
+      "cert", "Read the certificates of a TPM and of its machine, and who vouches for them");
+  command
+      .add_option("FILE", options->files,
+                  "Certificates, in DER or PEM or as a TPM stores them; of authorities too")
+      ->type_name("FILE")
+      ->required();
+  command
+      .add_option("--roots", options->roots,
+                  "The vendors' root certificates that are trusted (no chain is checked)")
+      ->type_name("DIRECTORY");
+  add_json(command, options->json);
+  command.footer(
+      "A TPM's maker certifies its endorsement key (EK), which proves that the TPM is a real one; "
+      "an attestation key (AK) signs quotes; the machine's maker ties TPM and machine together in "
+      "a platform certificate, which must name the EK certificate among the files. Each is told "
+      "with its fields, the chain up to a root, and a verdict.\n"
+      "Exit status: 0 nothing fails, 1 a certificate is refused, 2 the command line is wrong, 3 a "
+      "file could not be read or is not what it should be.\n"
+      "  countersign inspect cert ek.der platform.der --roots vendor-roots");
+  when_chosen(command, chosen, [&chosen, options] {
+    return static_cast<int>(inspect::inspect_cert(*options, chosen.clock, std::cout, std::cerr));
+  });
+}
+
 void add_quote(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<inspect::QuoteOptions>();
   CLI::App& command =
@@ -118,6 +146,7 @@ void add_inspect(CLI::App& program, Chosen& chosen) {
   add_bootlog(family, chosen);
   add_ima(family, chosen);
   add_quote(family, chosen);
+  add_cert(family, chosen);
 }
 
 }  // namespace cs::verbs
