@@ -15,28 +15,34 @@
 
 namespace cs::tpm {
 
-// A TPM counts wrong auth values and locks everybody out after a few. What failed is not tried
-// again for an hour, whatever asks for it and however often.
+// A TPM counts wrong auth values and locks everybody out after a few. So after one has failed,
+// nothing is shown for an hour but what has been right before, and empty values: those are no
+// guesses. The one that failed is not shown again either, not even for an object that counts none.
 class FailedAuthorizations {
  public:
   static constexpr std::chrono::hours wait{1};
   static constexpr std::size_t most = 64;  // remembered at a time; the oldest goes
 
   FailedAuthorizations();
-  // Refused (denied, after_delay): this value failed for this entity less than an hour ago.
+  // Refused (denied, after_delay): this value failed for this entity less than an hour ago, or
+  // another one did and nobody knows whether this one is right.
   [[nodiscard]] Result<void> check(ByteView entity, ByteView auth, BootTime now) const;
-  void failed(ByteView entity, ByteView auth, BootTime now);
+  // `counted`: by the TPM, towards its lockout.
+  void failed(ByteView entity, ByteView auth, BootTime now, bool counted);
+  void held(ByteView entity, ByteView auth);
   [[nodiscard]] std::size_t count() const noexcept { return failures_.size(); }
 
  private:
   struct Failure {
     Digest what;
     BootTime when;
+    bool counted;
   };
   [[nodiscard]] Digest digest(ByteView entity, ByteView auth) const;
 
   std::array<std::uint8_t, 32> salt_;  // so that what is remembered tells nothing about the values
   std::vector<Failure> failures_;
+  std::vector<Digest> right_;  // the last `most` that held
 };
 
 // Runs a command that shows `auth` for `entity` (an object, index or hierarchy; the session is the

@@ -265,6 +265,16 @@ TEST_F(SessionTest, AWrongAuthValueIsShownOnceAnHour) {
   clock.advance(std::chrono::minutes(1));
   EXPECT_FALSE(unseal_with(sealed, "wrong").ok());
   EXPECT_EQ(get(read_lockout(device)).failures, 2U);
+  // Nor is another one tried out meanwhile.
+  const auto another = unseal_with(sealed, "another");
+  ASSERT_FALSE(another.ok());
+  EXPECT_EQ(another.error().message(),
+            "TPM2_Unseal: an auth value has failed before, and this one is not proved; make sure "
+            "that it is right, and wait 60 min: the TPM locks after a few wrong ones");
+  EXPECT_EQ(get(read_lockout(device)).failures, 2U);
+  get(unseal_with(sealed, "right"));
+
+  clock.advance(std::chrono::hours(1));
   EXPECT_FALSE(unseal_with(sealed, "another").ok());
   const auto lockout = get(read_lockout(device));
   EXPECT_TRUE(lockout.locked);

@@ -1,21 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tools/inspect/cert.h"
 
-#include <algorithm>
-#include <optional>
 #include <ostream>
-#include <utility>
 
-#include "base/result.h"
-#include "tools/inspect/cert_report.h"
+#include "tools/inspect/cert_judge.h"
 #include "tools/inspect/error_json.h"
-#include "tpm/attribute_certificate.h"
-#include "tpm/certificate.h"
-#include "tpm/chain.h"
-#include "tpm/manufacturer.h"
 #include "tpm/nv_certificate.h"
 #include "tpm/small_file.h"
-#include "tpm/vendor_roots.h"
 
 namespace cs::inspect {
 
@@ -23,155 +14,14 @@ namespace {
 
 constexpr std::size_t most_files = 64;
 
-using Entry = CertReport::Entry;
-
-template <class Kind>
-struct From {
-  std::string file;
-  std::vector<std::string> forgiven;
-  Kind certificate;
-};
-
-struct Input {
-  std::vector<From<tpm::Certificate>> keys;
-  std::vector<From<tpm::AttributeCertificate>> platforms;
-  std::optional<tpm::VendorRoots> roots;
-
-  [[nodiscard]] std::vector<const tpm::Certificate*> given() const {
-    std::vector<const tpm::Certificate*> list;
-    list.reserve(keys.size());
-    for (const auto& key : keys) list.push_back(&key.certificate);
-    return list;
+Result<CertReport> inspect(const CertOptions& options, const Clock& clock) {
+  std::vector<FoundCertificates> found;
+  for (const std::string& file : options.files) {
+    const std::string name = file == "-" ? "standard input" : file;
+    CS_TRY(auto bytes, tpm::read_small_file(file, tpm::most_certificate_bytes));
+    found.push_back({name, std::move(bytes)});
   }
-};
-
-Result<void> read_file(const std::string& file, Input& input) {
-  const auto context = [&] { return file == "-" ? std::string("standard input") : file; };
-  CS_TRY(const auto bytes, tpm::read_small_file(file, tpm::most_certificate_bytes));
-  auto found = tpm::find_certificates(bytes).context(context);
-  CS_TRY(std::vector<tpm::EncodedCertificate> certificates, std::move(found));
-  for (tpm::EncodedCertificate& encoded : certificates) {
-    if (encoded.form == tpm::CertificateForm::attribute) {
-      auto parsed = tpm::AttributeCertificate::parse(encoded.der).context(context);
-      CS_TRY(tpm::AttributeCertificate platform, std::move(parsed));
-      input.platforms.push_back({file, std::move(encoded.forgiven), std::move(platform)});
-      continue;
-    }
-    auto parsed = tpm::Certificate::parse(encoded.der).context(context);
-    CS_TRY(tpm::Certificate key, std::move(parsed));
-    input.keys.push_back({file, std::move(encoded.forgiven), std::move(key)});
-  }
-  return {};
-}
-
-Result<Input> read_input(const CertOptions& options) {
-  Input input;
-  if (!options.roots.empty()) {
-    CS_TRY(tpm::VendorRoots roots, tpm::VendorRoots::read(options.roots));
-    input.roots.emplace(std::move(roots));
-  }
-  for (const std::string& file : options.files) CS_CHECK(read_file(file, input));
-  return input;
-}
-
-std::string with_name(const std::string& manufacturer) {
-  const auto name = tpm::manufacturer_name(std::string_view(manufacturer));
-  return name ? manufacturer + " " + std::string(*name) : manufacturer;
-}
-
-Entry describe(const From<tpm::Certificate>& from) {
-  const tpm::CertificateFields& fields = from.certificate.fields();
-  std::vector<std::string> forgiven = from.forgiven;
-  forgiven.insert(forgiven.end(), fields.forgiven.begin(), fields.forgiven.end());
-  return {from.file,
-          std::string(to_string(fields.kind)),
-          {{"subject", {fields.subject}},
-           {"issuer", {fields.issuer}},
-           {"serial", {fields.serial}},
-           {"not_before", {fields.not_before}},
-           {"not_after", {fields.not_after}},
-           {"key", {fields.key}},
-           {"manufacturer", {with_name(fields.manufacturer)}},
-           {"model", {fields.model}},
-           {"version", {fields.version}},
-           {"key_usage", fields.key_usage, true},
-           {"extended_key_usage", fields.extended_key_usage, true},
-           {"issuer_url", {fields.issuer_url}},
-           {"sha256", {fields.fingerprint}},
-           {"forgiven", forgiven, true}},
-          {},
-          {}};
-}
-
-Entry describe(const From<tpm::AttributeCertificate>& from) {
-  const tpm::AttributeCertificateFields& fields = from.certificate.fields();
-  return {from.file,
-          fields.is_delta() ? "delta platform attribute" : "platform attribute",
-          {{"holder_issuer", {fields.holder_issuer}},
-           {"holder_serial", {fields.holder_serial}},
-           {"issuer", {fields.issuer}},
-           {"serial", {fields.serial}},
-           {"not_before", {fields.not_before}},
-           {"not_after", {fields.not_after}},
-           {"manufacturer", {fields.manufacturer}},
-           {"model", {fields.model}},
-           {"version", {fields.version}},
-           {"platform_serial", {fields.platform_serial}},
-           {"attributes", fields.attributes, true},
-           {"sha256", {fields.fingerprint}},
-           {"forgiven", from.forgiven, true}},
-          {},
-          {}};
-}
-
-void judge(const tpm::Certificate& certificate, const Input& input, const Clock& clock,
-           Entry& entry) {
-  entry.findings = tpm::check(certificate, clock);
-  if (!input.roots) {
-    entry.findings.add(tpm::not_checked("chain", "chain not checked: give --roots"));
-    return;
-  }
-  tpm::Chain chain = tpm::verify_chain(certificate, input.given(), *input.roots, clock);
-  entry.findings.add(std::move(chain.check));
-  entry.path = std::move(chain.path);
-}
-
-std::string_view verdict_of(const std::vector<Entry>& entries, bool has_roots) {
-  bool unchecked = false;
-  for (const Entry& entry : entries) {
-    if (!entry.findings.none_fails()) return "refused";
-    if (!entry.findings.all_hold()) unchecked = true;
-  }
-  if (!unchecked) return "good";
-  return has_roots ? "refused" : "unchecked";
-}
-
-CertReport report_on(const Input& input, const Clock& clock) {
-  using tpm::CertificateKind;
-  const bool only_authorities =
-      input.platforms.empty() && std::ranges::all_of(input.keys, [](const auto& key) {
-        return key.certificate.fields().kind == CertificateKind::authority;
-      });
-  CertReport report;
-  for (const auto& key : input.keys) {
-    Entry entry = describe(key);
-    if (only_authorities || key.certificate.fields().kind != CertificateKind::authority) {
-      judge(key.certificate, input, clock, entry);
-    }
-    report.certificates.push_back(std::move(entry));
-  }
-  for (const auto& platform : input.platforms) {
-    Entry entry = describe(platform);
-    const tpm::VendorRoots* const roots = input.roots ? &*input.roots : nullptr;
-    tpm::PlatformVerdict verdict =
-        tpm::verify_platform(platform.certificate, input.given(), roots, clock);
-    entry.findings = std::move(verdict.findings);
-    entry.path = std::move(verdict.path);
-    report.certificates.push_back(std::move(entry));
-  }
-  if (input.roots) report.skipped_roots = input.roots->skipped();
-  report.verdict = verdict_of(report.certificates, input.roots.has_value());
-  return report;
+  return judge_certificates(found, options.roots, clock);
 }
 
 }  // namespace
@@ -182,15 +32,14 @@ Outcome inspect_cert(const CertOptions& options, const Clock& clock, std::ostrea
     err << "countersign: give 1 to " << most_files << " files with certificates\n";
     return Outcome::usage;
   }
-  const auto input = read_input(options);
-  if (!input.ok()) {
-    err << "countersign: " << input.error().message() << "\n";
-    if (options.json) write_error_json(input.error(), out);
+  const auto report = inspect(options, clock);
+  if (!report.ok()) {
+    err << "countersign: " << report.error().message() << "\n";
+    if (options.json) write_error_json(report.error(), out);
     return Outcome::unreadable;
   }
-  const CertReport report = report_on(*input, clock);
-  options.json ? write_json(report, out) : write_text(report, out);
-  return report.verdict == "refused" ? Outcome::refused : Outcome::good;
+  options.json ? write_json(*report, out) : write_text(*report, out);
+  return report->verdict == "refused" ? Outcome::refused : Outcome::good;
 }
 
 }  // namespace cs::inspect

@@ -18,11 +18,9 @@ struct CertOptions {
   bool json = false;
 };
 
-// Endorsement, attestation and platform certificates are judged; certificates of authorities among
-// the files only help to judge them, unless there is nothing else. An endorsement certificate among
-// the files is the holder of a platform certificate. Without roots the outcome is good where
-// nothing that could be checked was refused, and the verdict says that the chain was not; with
-// roots what could not be checked is refused.
+// As judge_certificates(). Without roots the outcome is good where nothing that could be checked
+// was refused, and the verdict says that the chain was not; with roots what could not be checked is
+// refused.
 [[nodiscard]] Outcome inspect_cert(const CertOptions& options, const Clock& clock,
                                    std::ostream& out, std::ostream& err);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tools/inspect/cert_report.h"
 
-#include <nlohmann/json.hpp>
 #include <ostream>
 
 #include "base/error.h"
+#include "tools/inspect/cert_json.h"
 #include "tools/inspect/outcome.h"
 
 namespace cs::inspect {
@@ -74,13 +74,18 @@ void write_text(const CertReport& report, std::ostream& out) {
   out << "\n";
 }
 
-void write_json(const CertReport& report, std::ostream& out) {
-  Json json{{"schema_version", schema_version}, {"complete", true}, {"verdict", report.verdict}};
-  json["certificates"] = Json::array();
+nlohmann::ordered_json to_json(const CertReport& report) {
+  Json json{{"verdict", report.verdict}, {"certificates", Json::array()}};
   for (const CertReport::Entry& entry : report.certificates) {
     json["certificates"].push_back(to_json(entry));
   }
   json["skipped_roots"] = report.skipped_roots;
+  return json;
+}
+
+void write_json(const CertReport& report, std::ostream& out) {
+  Json json{{"schema_version", schema_version}, {"complete", true}};
+  json.update(to_json(report));
   write(json, out);
 }
 
