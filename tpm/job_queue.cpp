@@ -6,12 +6,6 @@
 #include <utility>
 
 namespace cs::tpm {
-namespace {
-
-constexpr auto quote_level = static_cast<std::size_t>(Priority::quote);
-constexpr auto signature_level = static_cast<std::size_t>(Priority::signature);
-
-}  // namespace
 
 Result<void> JobQueue::push(Priority priority, Job job) {
   const auto level = static_cast<std::size_t>(priority);
@@ -21,14 +15,12 @@ Result<void> JobQueue::push(Priority priority, Job job) {
                  "the TPM's queue is full: " + std::to_string(most) + " such jobs wait")
         .with_retry(Retry::after_delay);
   }
-  if (level == quote_level && row.empty()) signature_before_quote_ = last_was_signature_;
   row.push_back(std::move(job));
   return {};
 }
 
 bool JobQueue::may_overtake(std::size_t level) const noexcept {
-  if (waiting_.at(level).empty() || passed_.at(level) < patience.at(level)) return false;
-  return level != signature_level || waiting_[quote_level].empty() || !signature_before_quote_;
+  return !waiting_.at(level).empty() && passed_.at(level) >= patience.at(level);
 }
 
 Job JobQueue::pop() {
@@ -45,9 +37,6 @@ Job JobQueue::pop() {
     if (!waiting_.at(level).empty()) ++passed_.at(level);
   }
   passed_.at(next) = 0;
-  last_was_signature_ = next == signature_level;
-  if (next == signature_level) signature_before_quote_ = true;
-  if (next == quote_level) signature_before_quote_ = false;
   Job job = std::move(waiting_.at(next).front());
   waiting_.at(next).pop_front();
   return job;

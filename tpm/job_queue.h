@@ -21,8 +21,9 @@ inline constexpr std::size_t priorities = 4;
 // What is to be done: with a device, or with the error that keeps it from being done. Exactly once.
 using Job = std::function<void(Result<Device*>)>;
 
-// A job that has let `patience` of higher ones pass goes next, so that nothing starves; but at most
-// one signature is handed out before a quote that waits, that under way when it came included.
+// A job that has let `patience` of higher ones pass goes next, so that nothing starves. A quote
+// lets 4 pass and a signature 16, so at most one signature goes before a quote that is next in
+// line.
 class JobQueue {
  public:
   static constexpr std::size_t most = 256;  // of each priority, so that a flood refuses itself only
@@ -39,8 +40,6 @@ class JobQueue {
 
   std::array<std::deque<Job>, priorities> waiting_;
   std::array<unsigned, priorities> passed_{};
-  bool last_was_signature_ = false;
-  bool signature_before_quote_ = false;
 };
 
 }  // namespace cs::tpm
