@@ -4,6 +4,7 @@
 #include <tss2/tss2_tctildr.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <thread>
 #include <utility>
@@ -56,6 +57,13 @@ void flush(ESYS_CONTEXT* esys, ESYS_TR handle, bool in_tpm) {
     if (Esys_FlushContext(esys, handle) == TSS2_RC_SUCCESS) return;
   }
   Esys_TR_Close(esys, &handle);
+}
+
+// checked_tcti has seen that there is one.
+TSS2_RC code_of(ByteView answer) {
+  ByteReader in(answer);
+  std::uint32_t code = 0;
+  return in.skip(6) && in.u32be(code) ? code : TSS2_TCTI_RC_MALFORMED_RESPONSE;
 }
 
 bool same_power_cycle(const TpmClock& a, const TpmClock& b) {
@@ -157,6 +165,25 @@ Result<void> Device::call(std::string_view asked, const Command& command) {
   }
 }
 
+Result<void> Device::transceive(std::string_view asked, ByteView command, const ReadAnswer& read) {
+  std::array<std::uint8_t, TPM2_MAX_RESPONSE_SIZE> bytes{};
+  ByteView answer;
+  CS_CHECK(call(asked, [&](ESYS_CONTEXT* /*esys*/) {
+    TSS2_TCTI_CONTEXT* const tcti = state_->tcti.get();
+    TSS2_RC rc = Tss2_Tcti_Transmit(tcti, command.size(), command.data());
+    std::size_t size = bytes.size();
+    if (rc == TSS2_RC_SUCCESS) {
+      rc = Tss2_Tcti_Receive(tcti, &size, bytes.data(), TSS2_TCTI_TIMEOUT_BLOCK);
+    }
+    if (rc != TSS2_RC_SUCCESS) return rc;
+    answer = ByteView(bytes).first(size);
+    return code_of(answer);
+  }));
+  auto done = read(answer).context(asked);
+  if (!done.ok()) react(Trouble::connection, done.error());
+  return done;
+}
+
 // What does not concern this command alone ends the generation.
 void Device::react(Trouble trouble, const Error& error) {
   State& state = *state_;
@@ -198,6 +225,11 @@ Result<EsysHandle> Device::resolve(const Handle& handle) const {
         .with_retry(Retry::anew);
   }
   return handle.slot_->esys;
+}
+
+Result<std::uint32_t> Device::tpm_handle(const Handle& handle) const {
+  CS_CHECK(resolve(handle));
+  return handle.slot_->tpm;
 }
 
 void Device::consumed(Handle handle) noexcept {

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "tpm/capability.h"
@@ -101,6 +102,12 @@ class Device {
   // began in, because an ESYS_TR of the old one may be another object in the new.
   using Command = std::function<std::uint32_t(ESYS_CONTEXT*)>;
   [[nodiscard]] Result<void> call(std::string_view asked, const Command& command);
+  // The same with a command marshalled by the caller, for what ESYS is too slow for. `read` gets
+  // the answer when the TPM has done it; what it refuses is no TPM's answer, and ends the
+  // connection.
+  using ReadAnswer = std::function<Result<void>(ByteView answer)>;
+  [[nodiscard]] Result<void> transceive(std::string_view asked, ByteView command,
+                                        const ReadAnswer& read);
   // Of the last call that failed.
   [[nodiscard]] Trouble last_trouble() const noexcept;
 
@@ -108,6 +115,8 @@ class Device {
   // (not_found, anew): none, or one of a former generation.
   [[nodiscard]] Handle adopt(EsysHandle made);
   [[nodiscard]] Result<EsysHandle> resolve(const Handle& handle) const;
+  // The same as the TPM's own number, for transceive().
+  [[nodiscard]] Result<std::uint32_t> tpm_handle(const Handle& handle) const;
   // For what a command has used up (a completed sequence): nothing is left to flush.
   void consumed(Handle handle) noexcept;
 

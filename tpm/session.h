@@ -35,6 +35,11 @@ class Session {
   [[nodiscard]] Result<EsysHandle> use(Device& device, Encrypt encrypt = Encrypt::nothing) const;
   // Whether the generation it was made in is still on.
   [[nodiscard]] bool lives(const Device& device) const { return device.resolve(handle_).ok(); }
+  // The TPM's own number, for commands marshalled by hand. ESYS does not see what they do to the
+  // session: it may only restart it then.
+  [[nodiscard]] Result<std::uint32_t> tpm_handle(const Device& device) const {
+    return device.tpm_handle(handle_);
+  }
   // A policy session begins again, with the same salt.
   [[nodiscard]] Result<void> restart(Device& device) const;
   [[nodiscard]] Result<Digest> policy_digest(Device& device) const;

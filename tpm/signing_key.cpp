@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tpm/signing_key.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "tpm/child_key.h"
@@ -27,26 +28,55 @@ SigningKey::SigningKey(KeyBlobs blobs, Policy policy, Auth owner)
     : policy_(std::move(policy)),
       object_(child_key("the signing key", std::move(blobs), storage_root_key(std::move(owner)))) {}
 
-Result<std::vector<std::uint8_t>> SigningKey::sign(Device& device, const Digest& digest) {
-  constexpr TPMT_SIG_SCHEME as_the_key_says{TPM2_ALG_NULL, {}};
-  constexpr TPMT_TK_HASHCHECK no_ticket{TPM2_ST_HASHCHECK, TPM2_RH_NULL, {}};
-  CS_TRY(const EsysHandle key, object_.use(device));
-  CS_TRY(const auto value, sized<TPM2B_DIGEST>(digest.bytes(), "the digest"));
+Result<std::array<std::uint8_t, 65>> SigningKey::public_key(const KeyBlobs& blobs) {
+  CS_TRY(const auto area, unmarshal<TPM2B_PUBLIC>(Tss2_MU_TPM2B_PUBLIC_Unmarshal, blobs.public_part,
+                                                  "the public part"));
+  const TPMS_ECC_POINT& point = area.publicArea.unique.ecc;
+  constexpr std::size_t size = 32;
+  if (area.publicArea.type != TPM2_ALG_ECC || point.x.size > size || point.y.size > size) {
+    return Error(ErrorKind::invalid, "reading the public part: it is not a P-256 key's");
+  }
+  std::array<std::uint8_t, 1 + 2 * size> bytes{4};
+  std::ranges::copy(view(point.x), bytes.begin() + 1 + size - point.x.size);
+  std::ranges::copy(view(point.y), bytes.end() - point.y.size);
+  return bytes;
+}
+
+// In one generation only somebody else who uses this TPM without a resource manager takes key or
+// session away.
+Result<EcdsaSignature> SigningKey::sign(Device& device, const Digest& digest) {
+  auto signature = try_to_sign(device, digest);
+  if (signature.ok() || device.lost() || signature.error().kind() != ErrorKind::not_found) {
+    return signature;
+  }
+  object_.unload();
+  session_.reset();
+  return try_to_sign(device, digest);
+}
+
+Result<EcdsaSignature> SigningKey::try_to_sign(Device& device, const Digest& digest) {
+  if (digest.algorithm() != HashAlgorithm::sha256) {
+    return Error(ErrorKind::invalid, "signing a digest that is not SHA-256");
+  }
+  CS_TRY(const Handle* const loaded, object_.handle(device));
+  CS_TRY(const std::uint32_t key, device.tpm_handle(*loaded));
   if (!session_ || !session_->lives(device)) {
     CS_TRY(session_, Session::policy(device));
   }
-  Out<TPMT_SIGNATURE> signature;
+  CS_TRY(const std::uint32_t session, session_->tpm_handle(device));
+  const auto command = sign_command({key, session, digest.bytes().first<32>()});
+  EcdsaSignature signature{};
   CS_CHECK(with_policy(
       device, *session_,
       [&] { return policy_pcr(device, *session_, policy_.selection, policy_.composite); },
-      [&]() -> Result<void> {
-        CS_TRY(const EsysHandle with, session_->use(device));
-        return device.call("TPM2_Sign with the signing key", [&](ESYS_CONTEXT* esys) {
-          return Esys_Sign(esys, key, with, ESYS_TR_NONE, ESYS_TR_NONE, &value, &as_the_key_says,
-                           &no_ticket, signature.out());
-        });
+      [&] {
+        return device.transceive("TPM2_Sign with the signing key", command,
+                                 [&](ByteView answer) -> Result<void> {
+                                   CS_TRY(signature, read_sign_answer(answer));
+                                   return {};
+                                 });
       }));
-  return marshal<TPMT_SIGNATURE>(Tss2_MU_TPMT_SIGNATURE_Marshal, *signature, "the signature");
+  return signature;
 }
 
 }  // namespace cs::tpm

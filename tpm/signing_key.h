@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "base/result.h"
 #include "tpm/device.h"
@@ -11,6 +11,7 @@
 #include "tpm/pcr.h"
 #include "tpm/primary_keys.h"
 #include "tpm/session.h"
+#include "tpm/sign_command.h"
 
 namespace cs::tpm {
 
@@ -27,12 +28,19 @@ class SigningKey {
                                                const Policy& policy, const Auth& owner = {});
   SigningKey(KeyBlobs blobs, Policy policy, Auth owner = {});
 
-  // TPMT_SIGNATURE of a SHA-256 digest. Refused (denied): the registers hold something else.
-  [[nodiscard]] Result<std::vector<std::uint8_t>> sign(Device& device, const Digest& digest);
+  // Uncompressed.
+  [[nodiscard]] static Result<std::array<std::uint8_t, 65>> public_key(const KeyBlobs& blobs);
+
+  // Of a SHA-256 digest, at the TPM's own speed. Refused (denied): the registers hold something
+  // else, and most of them will until the machine is started again. With Retry::anew nothing was
+  // signed, and the next call loads what it needs.
+  [[nodiscard]] Result<EcdsaSignature> sign(Device& device, const Digest& digest);
 
   [[nodiscard]] VolatileObject& object() noexcept { return object_; }
 
  private:
+  Result<EcdsaSignature> try_to_sign(Device& device, const Digest& digest);
+
   Policy policy_;
   VolatileObject object_;
   std::optional<Session> session_;  // kept: the policy is repeated on it for each signature

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/byte_writer.h"
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
@@ -37,6 +38,7 @@ using cs::tpm::AttestationKey;
 using cs::tpm::Auth;
 using cs::tpm::Device;
 using cs::tpm::Digest;
+using cs::tpm::EcdsaSignature;
 using cs::tpm::EsysHandle;
 using cs::tpm::ExtendIndex;
 using cs::tpm::HashAlgorithm;
@@ -93,6 +95,12 @@ class Keys : public ::testing::Test {
       return Esys_VerifySignature(esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &digest,
                                   &value, ticket.out());
     });
+  }
+  Result<void> verify(VolatileObject& key, const EcdsaSignature& signature, ByteView signed_bytes) {
+    cs::ByteBuilder out(256);
+    out.u16be(TPM2_ALG_ECDSA).u16be(TPM2_ALG_SHA256);
+    out.vec16be(ByteView(signature).first(32)).vec16be(ByteView(signature).last(32));
+    return verify(key, get(out.finish("the signature")), signed_bytes);
   }
   static TPMS_ATTEST parsed(const Bytes& attest) {
     return get(cs::tpm::unmarshal<TPMS_ATTEST>(Tss2_MU_TPMS_ATTEST_Unmarshal, attest, "attest"));
