@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Signs nfq-signer's statements with keys that are in the TPM: docs/PROTOCOL.md, "Signing for
+// nfq-signer".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "keyms/signer_protocol.h"
+#include "keyms/statement_check.h"
+#include "tpm/hash.h"
+#include "tpm/owner.h"
+#include "tpm/signing_key.h"
+
+namespace cs::keyms {
+
+// For one thread and its event loop: hand it each sign request, and send what collect() gives when
+// fd() is readable. It never waits for the TPM: the owner's thread does.
+class TpmRootSigner {
+ public:
+  struct Key {
+    KeyScope scope;
+    LaneRange lanes;  // given to the nfq-signer that is connected
+    BootTime end;
+    tpm::SigningKey signing;
+  };
+  struct Answer {
+    SignReply reply;
+    std::optional<Error> why;  // with `failed`, for the log
+  };
+
+  // Owner and clock must outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<TpmRootSigner>> create(tpm::Owner& owner,
+                                                                     const Clock& clock);
+
+  // In place of the one with the same id, if there is one. Refused: a suite that is not P-256's.
+  Result<void> open(Key key);
+  void close(std::uint32_t key) { open_.erase(key); }
+  // The connection has gone: nobody waits for answers any more.
+  void forget_requests() noexcept { ++connection_; }
+
+  // Admitted or refused at once. When a key's registers have moved, its requests fail, and from
+  // then on it is unknown.
+  void take(const SignRequest& request);
+  [[nodiscard]] int fd() const noexcept;
+  // Appends the answers that are there: signatures in the order of their requests.
+  void collect(std::vector<Answer>& out);
+
+ private:
+  struct Open {
+    BootTime end;
+    StatementCheck check;
+    std::shared_ptr<tpm::SigningKey> signing;  // used on the owner's thread
+  };
+  struct Finished {
+    Answer answer;
+    std::uint32_t key = 0;
+    std::uint64_t connection = 0;
+    std::shared_ptr<tpm::SigningKey> signing;  // null: the TPM was not asked
+  };
+  class Mailbox;
+
+  TpmRootSigner(tpm::Owner& owner, const Clock& clock, std::shared_ptr<Mailbox> mailbox)
+      : owner_(&owner), clock_(&clock), mailbox_(std::move(mailbox)) {}
+  [[nodiscard]] Open* find(std::uint32_t key) noexcept;
+  [[nodiscard]] SignStatus admit(const SignRequest& request) noexcept;
+  void ask_tpm(const SignRequest& request);
+  void check_key(Finished& finished) noexcept;
+
+  tpm::Owner* owner_;
+  const Clock* clock_;
+  std::shared_ptr<Mailbox> mailbox_;  // outlives this in jobs that are under way
+  tpm::Hasher hasher_{tpm::HashAlgorithm::sha256};
+  std::map<std::uint32_t, Open> open_;
+  std::vector<Finished> finished_;
+  std::size_t with_tpm_ = 0;  // requests
+  std::uint64_t connection_ = 0;
+};
+
+}  // namespace cs::keyms
