@@ -15,8 +15,8 @@ from pathlib import Path
 import require
 
 DRAIN = {"accept", "example", "mangle", "naive", "sign", "accept-in", "verify", "drop", "flood"}
-LIVE = DRAIN | {"sign-remote-1ms", "sign-remote-20ms", "accept-twice", "end-to-end"}
-LIVE_RATIOS = {"end-to-end/accept", "calm latency end-to-end/accept"}
+LIVE = DRAIN | {"sign-tpm", "sign-remote-1ms", "sign-remote-20ms", "accept-twice", "end-to-end"}
+LIVE_RATIOS = {"sign-tpm/sign", "end-to-end/accept", "calm latency end-to-end/accept"}
 RATIOS = {"mangle/accept", "sign/accept", "sign/mangle", "sign/naive", "sign/example-accept", "verify/accept", "flood/drop"}
 MODE_KEYS = {"mode", "setup", "batch", "pps", "gbps", "cpu_us_per_packet", "latency_us", "overhead_bytes", "memory_mib", "drops"}
 ALL_DROPPED = {"drop": {"unseen"}, "flood": {"bad_tag"}}
@@ -122,7 +122,7 @@ def main():
     args, rest = arguments.parse_known_args()
     PROGRAM = args.program
     require.root("nfq-bench makes network namespaces")
-    require.programs("ip", "nft", "iptables", "ip6tables")
+    require.programs("ip", "nft", "iptables", "ip6tables", "swtpm")
     tried = bench("--modes", "accept", "--setup", "drain", "--seconds", "0.05", "--rounds", "1")
     if "steering packets into a queue" in tried.stderr:
         require.missing(tried.stderr.strip(), "use a kernel with NFQUEUE")

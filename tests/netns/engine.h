@@ -45,11 +45,14 @@ class Engine : public Gateways {
     return get(WorkerThread<OutboundWorker>::start(std::move(worker)));
   }
   InThread start_verifier(Mode mode = Mode::enforce, Queue::Options options = {}) {
+    return start_verifier(mode, options, ends_.inbound());
+  }
+  InThread start_verifier(Mode mode, Queue::Options options, InboundKey key) {
     options.number = kIn;
     auto queue = get(pair_.b.run([&] { return Queue::open(options); }));
     InboundWorker worker =
         get(InboundWorker::create(std::move(queue), clock_, {.mark = {kVerified, kVerified}}));
-    get(worker.verifier().add_key(ends_.inbound()));
+    get(worker.verifier().add_key(std::move(key)));
     worker.set_peer({1, mode, {address(kAddressesA)}});
     return get(WorkerThread<InboundWorker>::start(std::move(worker)));
   }

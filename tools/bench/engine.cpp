@@ -15,6 +15,7 @@ Result<std::unique_ptr<Engine>> make_engine(EngineKind kind, const EngineSetting
       return make_example_engine(setting, options);
     case EngineKind::sign:
     case EngineKind::sign_remote:
+    case EngineKind::sign_tpm:
     case EngineKind::verify:
       return make_worker_engine(kind, setting, options, keys, clock);
     default:

@@ -17,6 +17,8 @@
 
 namespace cs::bench {
 
+class TpmSigning;
+
 // Of mode sign-remote: a slow signer must sign for as many at once as it can.
 inline constexpr std::size_t remote_batch = cs::max_batch;
 
@@ -52,6 +54,7 @@ enum class EngineKind : std::uint8_t {
   drop,
   sign,
   sign_remote,
+  sign_tpm,
   verify
 };
 
@@ -61,6 +64,7 @@ struct EngineSetting {
   std::uint32_t length = 2048;  // of the queue, in packets
   std::size_t batch = 64;       // remote_batch for sign_remote
   std::chrono::milliseconds signer_latency{0};
+  TpmSigning* tpm = nullptr;  // of sign_tpm
 };
 
 // Opens the queue in the namespace of the calling thread. Clock, options and keys must outlive it.

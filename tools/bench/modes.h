@@ -27,7 +27,8 @@ struct Mode {
   }
   // Puts signatures into plain packets.
   [[nodiscard]] bool signs() const noexcept {
-    return first == EngineKind::sign || first == EngineKind::sign_remote;
+    return first == EngineKind::sign || first == EngineKind::sign_remote ||
+           first == EngineKind::sign_tpm;
   }
   [[nodiscard]] bool verifies() const noexcept {
     return first == EngineKind::verify || second == EngineKind::verify;

@@ -87,7 +87,11 @@ Result<OutboundKey> Keys::outbound(std::uint16_t lane) const {
 
 Result<InboundKey> Keys::inbound(std::size_t lanes) const {
   CS_TRY(const SigningKey own, signing());
-  CS_TRY(VerifyingKey verifying, VerifyingKey::load(scope_.suite, own.public_key()));
+  return inbound(lanes, own.public_key());
+}
+
+Result<InboundKey> Keys::inbound(std::size_t lanes, ByteView public_key) const {
+  CS_TRY(VerifyingKey verifying, VerifyingKey::load(scope_.suite, public_key));
   CS_TRY(SecretBytes gate, SecretBytes::copy_of(gate_.bytes()));
   return InboundKey{scope_,
                     std::move(verifying),

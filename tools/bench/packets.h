@@ -75,7 +75,10 @@ class Keys {
   }
   [[nodiscard]] Result<OutboundKey> outbound(std::uint16_t lane) const;
   [[nodiscard]] Result<InboundKey> inbound(std::size_t lanes) const;
+  // Where somebody else signs.
+  [[nodiscard]] Result<InboundKey> inbound(std::size_t lanes, ByteView public_key) const;
   [[nodiscard]] Suite suite() const noexcept { return scope_.suite; }
+  [[nodiscard]] const KeyScope& scope() const noexcept { return scope_; }
 
  private:
   Keys(SecretBytes private_key, SecretBytes gate)

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "tools/bench/measure.h"
+#include "tools/bench/tpm_signing.h"
 
 namespace cs::bench {
 
@@ -89,7 +90,9 @@ Result<void> prove_signatures(const Context& context, const Mode& mode, const Ne
                   std::to_string(captured.size()) + " came out");
   }
   Verifier verifier{Verifier::Options{}};
-  CS_TRY(InboundKey key, context.keys.inbound(options.queues));
+  CS_TRY(InboundKey key, mode.first == EngineKind::sign_tpm
+                             ? context.keys.inbound(options.queues, context.tpm->public_key())
+                             : context.keys.inbound(options.queues));
   CS_CHECK(verifier.add_key(std::move(key)));
   CS_TRY(PacketHasher hasher, PacketHasher::create(1));
   const Now now = Now::read(context.clock);

@@ -77,7 +77,8 @@ Result<void> Rig::open(const Context& context, EngineKind kind, const Netns& net
         .index = i,
         .length = length,
         .batch = kind == EngineKind::sign_remote ? remote_batch : context.options.batch,
-        .signer_latency = mode_->signer_latency};
+        .signer_latency = mode_->signer_latency,
+        .tpm = context.tpm};
     CS_TRY(auto engine, netns.run([&] {
       return make_engine(kind, setting, context.options, context.keys, context.clock);
     }));

@@ -22,7 +22,8 @@ struct Context {
   const Options& options;
   const Keys& keys;
   const Clock& clock;
-  std::vector<int> cores;  // that this process may use
+  std::vector<int> cores;     // that this process may use
+  TpmSigning* tpm = nullptr;  // for mode sign-tpm
 };
 
 // Processors this process may use.

@@ -4,6 +4,11 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <memory>
+#include <optional>
+
+#include "tools/bench/own_tpm.h"
+#include "tools/bench/tpm_signing.h"
 
 namespace cs::bench {
 
@@ -45,7 +50,10 @@ class Run {
   [[nodiscard]] Results summarise() const;
   [[nodiscard]] const Series* find(const std::string& mode, Setup setup) const;
   [[nodiscard]] Network& network_of(const Mode& mode) { return networks_.at(mode.path); }
-  [[nodiscard]] Context context() const { return {options_, keys_, clock_, cores_}; }
+  Result<void> start_tpm();
+  [[nodiscard]] Context context() const {
+    return {options_, keys_, clock_, cores_, signing_.get()};
+  }
 
   const Options& options_;
   Keys keys_;
@@ -55,10 +63,35 @@ class Run {
   std::map<Path, Network> networks_;
   std::map<Contents, Feed> feeds_;
   std::vector<Series> series_;
+  std::optional<OwnTpm> tpm_;
+  std::unique_ptr<TpmSigning> signing_;  // of mode sign-tpm
 };
+
+// Where there is none, its mode is left out.
+Result<void> Run::start_tpm() {
+  const auto needs_one = [](const Mode& mode) { return mode.first == EngineKind::sign_tpm; };
+  if (std::ranges::none_of(modes_, needs_one)) return {};
+  if (public_key_size(static_cast<keyms::Suite>(keys_.suite())) != 65) {
+    say("mode sign-tpm is left out: a TPM signs with P-256 only");
+    std::erase_if(modes_, needs_one);
+    return {};
+  }
+  auto started = OwnTpm::start();
+  if (!started.ok() && started.error().kind() == ErrorKind::not_found) {
+    say("mode sign-tpm is left out: " + started.error().message());
+    std::erase_if(modes_, needs_one);
+    return {};
+  }
+  CS_TRY(tpm_, std::move(started));
+  const LaneRange lanes{0, static_cast<std::uint16_t>(options_.queues - 1)};
+  CS_TRY(signing_,
+         TpmSigning::start(clock_, {tpm_->tcti(), tpm_->file("keymsd"), keys_.scope(), lanes}));
+  return {};
+}
 
 Result<void> Run::set_up() {
   CS_TRY(cores_, allowed_cores());
+  CS_CHECK(start_tpm());
   const std::size_t mtu = std::max<std::size_t>(1500, options_.size + max_extension);
   for (const Mode& mode : modes_) {
     if (!networks_.contains(mode.path)) {
@@ -79,7 +112,7 @@ Result<void> Run::set_up() {
   }
   if (!series_.empty()) return {};
   return Error(ErrorKind::invalid, "none of these modes can be measured in this setup")
-      .with_hint("sign-remote, accept-twice and end-to-end only go with --setup live");
+      .with_hint("sign-remote, sign-tpm, accept-twice and end-to-end only go with --setup live");
 }
 
 Result<void> Run::measure() {

@@ -9,6 +9,7 @@
 #include "nfq-signer/inbound_worker.h"
 #include "nfq-signer/outbound_worker.h"
 #include "tools/bench/engine.h"
+#include "tools/bench/tpm_signing.h"
 
 namespace cs::bench {
 
@@ -108,6 +109,7 @@ class WorkerEngine final : public Engine {
 
 Result<std::unique_ptr<RootSigner>> make_signer(EngineKind kind, const EngineSetting& setting,
                                                 const Keys& keys) {
+  if (kind == EngineKind::sign_tpm) return setting.tpm->make_signer();
   CS_TRY(SigningKey key, keys.signing());
   std::unique_ptr<RootSigner> signer;
   if (kind == EngineKind::sign) {
