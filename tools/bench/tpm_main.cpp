@@ -23,6 +23,7 @@ constexpr std::array measurements{
     Measurement{"long-ima-list", cs::bench::measure_long_ima_list},
     Measurement{"boot-log", cs::bench::measure_boot_log},
     Measurement{"ima-list", cs::bench::measure_ima_list},
+    Measurement{"sign", cs::bench::measure_signing},
 };
 
 bool is_met(const Figure& figure) {
