@@ -8,6 +8,9 @@ namespace cs::tpm {
 namespace {
 
 constexpr std::chrono::seconds rebuild_for{5};
+// What extends does not do so less because we wait; and who has slept long is slow to wake, so that
+// it comes between our two commands for certain.
+constexpr std::chrono::milliseconds longest_pause{4};
 
 }  // namespace
 
@@ -108,7 +111,7 @@ Result<void> policy_pcr(Device& device, const Session& session, const PcrSelecti
 Result<void> with_policy(Device& device, const Session& session,
                          const std::function<Result<void>()>& build,
                          const std::function<Result<void>()>& use) {
-  Backoff backoff(device.clock(), rebuild_for);
+  Backoff backoff(device.clock(), rebuild_for, longest_pause);
   for (;;) {
     auto done = build();
     if (done.ok()) done = use();

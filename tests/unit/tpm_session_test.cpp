@@ -183,7 +183,7 @@ TEST_F(SessionTest, APolicyHoldsWhileOtherRegistersMove) {
     while (!stop) {
       get(tap.send(command));
       ++extends;
-      std::this_thread::sleep_for(std::chrono::microseconds(500));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
   });
   int rebuilt = 0;
