@@ -62,9 +62,9 @@ TEST_F(InspectLogs, ABootLogThatReplaysIsGood) {
   EXPECT_TRUE(says("    2  PCR 4  EV_EFI_ACTION"));
   EXPECT_TRUE(says("    0  PCR -  EV_NO_ACTION"));
   EXPECT_TRUE(says(values));
-  EXPECT_EQ(last_line(), "6 events, and no PCR values to hold them against\n");
+  EXPECT_EQ(last_line(), "verdict: unchecked, 6 events, and no PCR values to hold them against\n");
   EXPECT_EQ(bootlog(log, pcrs, false), Outcome::good);
-  EXPECT_EQ(last_line(), "6 events replay to all of the 6 PCR values\n");
+  EXPECT_EQ(last_line(), "verdict: good, 6 events replay to all of the 6 PCR values\n");
 
   EXPECT_EQ(bootlog(log, pcrs, true), Outcome::good);
   const Json report = json();
@@ -75,7 +75,7 @@ TEST_F(InspectLogs, ABootLogThatReplaysIsGood) {
   EXPECT_EQ(report["banks"]["sha256"].size(), 3U);
   EXPECT_NE(values.find("sha256:7=" + report["banks"]["sha256"]["7"].get<std::string>()),
             std::string::npos);
-  EXPECT_EQ(report["matches"], true);
+  EXPECT_EQ(report["verdict"], "good");
   EXPECT_EQ(report["pcrs"].size(), 6U);
   EXPECT_EQ(err.str(), "");
 }
@@ -90,11 +90,11 @@ TEST_F(InspectLogs, APcrThatDoesNotReplayIsNamedWithItsEvent) {
   EXPECT_TRUE(says("sha256:7 differs: it is what the log makes of it before event 6"));
   EXPECT_TRUE(says("  (not of its data)\n"));
   EXPECT_TRUE(says("the data of 1 events"));
-  EXPECT_EQ(last_line(), "7 events do not replay to 2 of the 6 PCR values\n");
+  EXPECT_EQ(last_line(), "verdict: refused, 7 events do not replay to 2 of the 6 PCR values\n");
 
   EXPECT_EQ(bootlog(log, pcrs, true), Outcome::refused);
   const Json report = json();
-  EXPECT_EQ(report["matches"], false);
+  EXPECT_EQ(report["verdict"], "refused");
   EXPECT_EQ(report["unbound_events"], Json({6}));
   std::size_t wrong = 0;
   for (const auto& pcr : report["pcrs"]) {
@@ -164,7 +164,7 @@ TEST_F(InspectLogs, AnImaListThatReplaysIsGood) {
   EXPECT_TRUE(says("text, with template hashes of sha1\n"));
   EXPECT_TRUE(says("violations: 1\n"));
   EXPECT_TRUE(says("sha256:10 is what the first 11 entries make; it does not vouch for the 1 "));
-  EXPECT_EQ(last_line(), "12 entries replay to all of the 1 PCR values\n");
+  EXPECT_EQ(last_line(), "verdict: good, 12 entries replay to all of the 1 PCR values\n");
   EXPECT_EQ(ima(list, file("old", "sha256:10=" + padded), true), Outcome::good);
   EXPECT_EQ(json()["pcrs"][0]["rule"], "padded");
   EXPECT_EQ(json()["pcrs"][0]["entries"], 11);
@@ -176,11 +176,11 @@ TEST_F(InspectLogs, AnImaListThatDoesNotReplayIsRefused) {
   const std::string pcrs =
       file("pcrs", "sha256:10=" + std::string(64, '0') + "\nsha384:10=" + std::string(96, 'b'));
   EXPECT_EQ(ima(list, pcrs, true), Outcome::refused);
-  EXPECT_EQ(json()["matches"], false);
+  EXPECT_EQ(json()["verdict"], "refused");
   EXPECT_EQ(json()["pcrs"].size(), 2U);
   EXPECT_TRUE(json()["banks"].contains("sha384"));
   EXPECT_EQ(ima(list, pcrs, false), Outcome::refused);
-  EXPECT_EQ(last_line(), "12 entries do not replay to 2 of the 2 PCR values\n");
+  EXPECT_EQ(last_line(), "verdict: refused, 12 entries do not replay to 2 of the 2 PCR values\n");
 
   made.binary[made.borders[2] + 60] ^= 1;
   EXPECT_EQ(ima(file("changed", text_of(made.binary)), "", true), Outcome::refused);

@@ -44,7 +44,7 @@ Outcome inspect_bootlog(const BootlogOptions& options, std::ostream& out, std::o
   const auto report = inspect(options);
   if (!report.ok()) return fail(report.error(), Outcome::unreadable, options.json, out, err);
   options.json ? write_json(*report, out) : write_text(*report, out);
-  return report->all_match() ? Outcome::good : Outcome::refused;
+  return report->verdict() == "refused" ? Outcome::refused : Outcome::good;
 }
 
 }  // namespace cs::inspect

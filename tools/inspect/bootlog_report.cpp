@@ -97,9 +97,11 @@ std::string verdict_text(const BootlogReport& report) {
 
 }  // namespace
 
-bool BootlogReport::all_match() const noexcept {
-  return std::ranges::none_of(verdicts,
-                              [](const auto& verdict) { return verdict.divergence.has_value(); });
+std::string_view BootlogReport::verdict() const noexcept {
+  if (!compared) return "unchecked";
+  const bool all_match = std::ranges::none_of(
+      verdicts, [](const auto& verdict) { return verdict.divergence.has_value(); });
+  return all_match ? "good" : "refused";
 }
 
 void write_text(const BootlogReport& report, std::ostream& out) {
@@ -118,12 +120,13 @@ void write_text(const BootlogReport& report, std::ostream& out) {
       out << register_text(verdict) << " differs: " << verdict.divergence->text() << "\n";
     }
   }
-  out << verdict_text(report) << "\n";
+  out << "verdict: " << report.verdict() << ", " << verdict_text(report) << "\n";
 }
 
 void write_json(const BootlogReport& report, std::ostream& out) {
   Json json{{"schema_version", schema_version},
             {"complete", true},
+            {"verdict", report.verdict()},
             {"events", report.replayed.events},
             {"form", report.replayed.agile ? "crypto-agile" : "sha1"},
             {"startup_locality", report.replayed.locality},
@@ -136,7 +139,6 @@ void write_json(const BootlogReport& report, std::ostream& out) {
   if (report.compared) {
     json["pcrs"] = Json::array();
     for (const auto& verdict : report.verdicts) json["pcrs"].push_back(to_json(verdict));
-    json["matches"] = report.all_match();
   }
   out << json.dump(2) << "\n";
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <string_view>
 #include <vector>
 
 #include "tpm/boot_log.h"
@@ -16,7 +17,7 @@ struct BootlogReport {
   bool compared = false;
   std::vector<tpm::RegisterVerdict> verdicts;
 
-  [[nodiscard]] bool all_match() const noexcept;
+  [[nodiscard]] std::string_view verdict() const noexcept;  // good, unchecked, refused
 };
 
 // The events, the PCRs, what is odd, and the verdict last.

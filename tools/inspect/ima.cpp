@@ -72,7 +72,7 @@ Outcome inspect_ima(const ImaOptions& options, std::ostream& out, std::ostream& 
                 out, err);
   }
   options.json ? write_json(*report, out) : write_text(*report, out);
-  return report->all_match() ? Outcome::good : Outcome::refused;
+  return report->verdict() == "refused" ? Outcome::refused : Outcome::good;
 }
 
 }  // namespace cs::inspect

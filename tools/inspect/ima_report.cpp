@@ -68,9 +68,11 @@ void ImaReport::count_template(std::string_view name) {
   }
 }
 
-bool ImaReport::all_match() const noexcept {
-  return std::ranges::all_of(verdicts,
-                             [](const auto& verdict) { return verdict.match.has_value(); });
+std::string_view ImaReport::verdict() const noexcept {
+  if (!compared) return "unchecked";
+  const bool all_match =
+      std::ranges::all_of(verdicts, [](const auto& verdict) { return verdict.match.has_value(); });
+  return all_match ? "good" : "refused";
 }
 
 void write_text(const ImaReport& report, std::ostream& out) {
@@ -82,12 +84,13 @@ void write_text(const ImaReport& report, std::ostream& out) {
     out << to_string(verdict.bank) << ":" << verdict.pcr << " " << text_of(verdict, report.entries)
         << "\n";
   }
-  out << verdict_text(report) << "\n";
+  out << "verdict: " << report.verdict() << ", " << verdict_text(report) << "\n";
 }
 
 void write_json(const ImaReport& report, std::ostream& out) {
   Json json{{"schema_version", schema_version},
             {"complete", true},
+            {"verdict", report.verdict()},
             {"entries", report.entries},
             {"violations", report.violations},
             {"templates", report.templates},
@@ -98,7 +101,6 @@ void write_json(const ImaReport& report, std::ostream& out) {
   if (report.compared) {
     json["pcrs"] = Json::array();
     for (const auto& verdict : report.verdicts) json["pcrs"].push_back(to_json(verdict));
-    json["matches"] = report.all_match();
   }
   out << json.dump(2) << "\n";
 }

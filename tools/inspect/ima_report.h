@@ -25,7 +25,7 @@ struct ImaReport {
   std::vector<tpm::ImaVerdict> verdicts;
 
   void count_template(std::string_view name);
-  [[nodiscard]] bool all_match() const noexcept;
+  [[nodiscard]] std::string_view verdict() const noexcept;  // good, unchecked, refused
 };
 
 // A few lines, and the verdict last.
