@@ -36,7 +36,7 @@ class FailedAuthorizations {
   struct Failure {
     Digest what;
     BootTime when;
-    bool counted;
+    bool counted = false;
   };
   [[nodiscard]] Digest digest(ByteView entity, ByteView auth) const;
 

@@ -26,7 +26,7 @@ enum class Verdict : std::uint8_t { holds, fails, not_checked };
 
 struct Check {
   std::string_view code;  // stable: programs decide by it, metrics count it
-  Verdict verdict;
+  Verdict verdict = Verdict::not_checked;
   std::string sentence;  // for a person, with what was expected and what was found
 };
 

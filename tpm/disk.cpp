@@ -59,7 +59,7 @@ Result<void> sync_directory_of(Disk& disk, const std::string& path) {
 
 Result<void> replace_file(Disk& disk, const std::string& path, ByteView bytes) {
   const std::string beside = path + ".new";
-  const auto written = [&]() -> Result<void> {
+  auto written = [&]() -> Result<void> {
     CS_TRY(const OpenFile file, open_to_append(beside));
     // What a crash may have left.
     CS_CHECK(disk.truncate(file, 0));
