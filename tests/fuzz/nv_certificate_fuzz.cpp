@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Any bytes as the contents of an NV index or a file: the whole way to the fields of certificates.
+#include <algorithm>
+#include <string>
+
 #include "tests/fuzz/fuzz.h"
 #include "tpm/certificate.h"
 #include "tpm/nv_certificate.h"
@@ -10,10 +13,7 @@ using cs::fuzz::expect;
 namespace {
 
 bool is_printable(const std::string& text) {
-  for (const char c : text) {
-    if (c < 0x20 || c == 0x7f) return false;
-  }
-  return true;
+  return std::ranges::all_of(text, [](char c) { return c >= 0x20 && c != 0x7f; });
 }
 
 void look_at(const tpm::Certificate& certificate) {

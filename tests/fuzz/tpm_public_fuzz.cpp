@@ -12,7 +12,6 @@
 namespace {
 
 using cs::fuzz::expect;
-using cs::tpm::Name;
 using cs::tpm::PublicArea;
 using cs::tpm::PublicKey;
 

@@ -44,9 +44,10 @@ Strings refused(const Certificate& certificate, const EVP_PKEY* expected = nullp
 Bytes with_oaep(const Bytes& der) {
   return cs::test::change_signed(der, Vendor::get().intermediate_key.get(), [](Parts& parts) {
     const Bytes oid{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01};
-    const auto at = std::ranges::search(parts.at(6), oid);
-    ASSERT_FALSE(at.empty());
-    at.back() = 0x07;
+    Bytes& key = parts.at(6);
+    const auto at = std::search(key.begin(), key.end(), oid.begin(), oid.end());
+    ASSERT_NE(at, key.end());
+    *(at + static_cast<std::ptrdiff_t>(oid.size()) - 1) = 0x07;
   });
 }
 

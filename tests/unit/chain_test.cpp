@@ -46,7 +46,7 @@ class ChainTest : public testing::Test {
     for (const Wanted& one : given) list.push_back(make_certificate(one));
     return verify(make_certificate(leaf), list);
   }
-  void expect_refused(const Chain& chain, std::string_view code, const std::string& words) {
+  static void expect_refused(const Chain& chain, std::string_view code, const std::string& words) {
     EXPECT_EQ(chain.check.code, code) << chain.check.sentence;
     EXPECT_EQ(to_string(chain.check.verdict), "refused");
     EXPECT_NE(chain.check.sentence.find(words), std::string::npos) << chain.check.sentence;

@@ -11,7 +11,6 @@ using cs::ErrorKind;
 using cs::Result;
 using cs::test::FailingDisk;
 using cs::test::get;
-using cs::test::Lost;
 using cs::test::PowerCut;
 using cs::test::TemporaryDirectory;
 using cs::test::view_of;

@@ -20,7 +20,6 @@ using cs::test::unhex;
 using cs::tpm::Algorithm;
 using cs::tpm::Bytes;
 using cs::tpm::Curve;
-using cs::tpm::HashAlgorithm;
 using cs::tpm::PublicArea;
 using cs::tpm::PublicKey;
 

@@ -48,10 +48,10 @@ class TpmSigning {
   [[nodiscard]] std::string last_failure();
 
  private:
-  TpmSigning(const Clock& clock, const Options& options, keyms::SignerListener listener,
+  TpmSigning(const Clock& clock, Options options, keyms::SignerListener listener,
              keyms::KeymsdConnection keymsd)
       : clock_(clock),
-        options_(options),
+        options_(std::move(options)),
         listener_(std::move(listener)),
         keymsd_(std::move(keymsd)) {}
   Result<void> make_key();
