@@ -52,7 +52,7 @@ class TpmRootSignerTest : public ::testing::Test {
     get(signer_->open(key()));
   }
   // A test that has failed may leave it held.
-  ~TpmRootSignerTest() override { release(); }
+  void TearDown() override { release(); }
 
   TpmRootSigner::Key key() {
     return {scope, lanes, clock_.boot() + std::chrono::hours(1), tpm::SigningKey(blobs_, policy_)};

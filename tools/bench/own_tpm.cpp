@@ -30,6 +30,7 @@ constexpr int not_there = 127;
 // Dies with the thread that starts it.
 Result<pid_t> start_program(std::vector<std::string> words) {
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   const pid_t child = ::fork();
