@@ -11,6 +11,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <utility>
 
 #include "base/clock.h"
@@ -83,11 +84,14 @@ Result<void> run(const Options& options) {
 }  // namespace
 }  // namespace cs::standin
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const auto options = cs::standin::read_options(argc, argv);
   if (const int* code = std::get_if<int>(&options)) return *code;
   const auto done = cs::standin::run(std::get<cs::standin::Options>(options));
   if (done.ok()) return 0;
   cs::standin::complain(done.error());
+  return 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "cs-standin-keymsd: %s\n", error.what());
   return 1;
 }

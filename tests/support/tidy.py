@@ -3,15 +3,20 @@
 """clang-tidy over what a build compiles, and only over what has changed since it was last clean.
 
 A file counts as changed when its command, a header it includes, a .clang-tidy or clang-tidy itself did.
+Nine tenths of the time go to headers, so files of the same command are looked at as one;
+where two do not go together (both have a Fixture, say), one of them waits for the next batch.
 """
 
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -33,11 +38,17 @@ def object_of(entry):
     return words[words.index("-o") + 1]
 
 
+def flags_of(entry):
+    """What its command says apart from the file."""
+    words = shlex.split(entry["command"])
+    return tuple(w for i, w in enumerate(words[1:], 1) if w not in ("-o", "-c", entry["file"]) and words[i - 1] != "-o")
+
+
 class Fingerprints:
-    def __init__(self, root):
+    def __init__(self, configs):
         self.seen = {}
         version = subprocess.run(["clang-tidy", "--version"], stdout=subprocess.PIPE, check=True).stdout
-        self.common = [hashlib.sha256(version).hexdigest(), *map(self.of_file, sorted(root.glob("**/.clang-tidy")))]
+        self.common = [hashlib.sha256(version).hexdigest(), *map(self.of_file, configs)]
 
     def of_file(self, path):
         if path not in self.seen:
@@ -48,6 +59,89 @@ class Fingerprints:
         return hashlib.sha256("\n".join([*self.common, entry["command"], *map(self.of_file, files)]).encode()).hexdigest()
 
 
+@dataclass
+class Batch:
+    flags: tuple
+    files: list
+    path: Path
+
+    def write(self):
+        # Text, not #include: the static analyzer and some checks see only what stands in the main file.
+        fuzzer = "LLVMFuzzerTestOneInput"  # each fuzz target has it
+        self.lines = [(None, 0)]
+        with self.path.open("w") as out:
+            for i, file in enumerate(self.files):
+                text = Path(file).read_text().splitlines()
+                self.lines += [(file, n) for n in range(-1, len(text) + 1)]  # the two lines before it are ours
+                print(f"#undef {fuzzer}", f"#define {fuzzer} {fuzzer}_{i}", *text, sep="\n", file=out)
+
+    def in_files(self, said):
+        """With the places of the files instead of the batch's."""
+        return re.sub(rf"{re.escape(str(self.path))}:(\d+)", lambda at: "{}:{}".format(*self.lines[int(at[1])]), said)
+
+    def clashing(self):
+        self.write()
+        if len(self.files) == 1:
+            return set()
+        argv = ["clang++", *self.flags, "-fsyntax-only", "-ferror-limit=0", "-Wno-everything", self.path]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode == 0:
+            return set()
+        blamed = re.findall(r"^(?:In file included from (.+?):\d+:|(.+?):\d+:\d+: (?:fatal )?error: )", self.in_files(done.stderr), re.M)
+        clashing = {f for names in blamed for f in names} & set(self.files[1:])
+        return clashing or set(self.files[len(self.files) // 2 :])  # no telling which
+
+
+def configs_of(root):
+    listed = subprocess.run(["git", "-C", root, "ls-files", "--", "*.clang-tidy"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [root / f for f in listed.split()]
+
+
+def copy_configs(configs, root, to):
+    """So that a batch is looked at as its files would be."""
+    for config in configs:
+        copy = to / config.relative_to(root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(config.read_bytes())
+
+
+def alike(entries, root, to):
+    """Files by what they share: the directory of their .clang-tidy and their flags."""
+    groups = defaultdict(dict)  # not a list: a file may go into two programs
+    for e in entries:
+        config = next(d for d in (to / Path(e["file"]).relative_to(root)).parents if (d / ".clang-tidy").exists())
+        groups[config, flags_of(e)][e["file"]] = True
+    return [(*shared, list(files)) for shared, files in groups.items()]
+
+
+def batches_of(where, flags, files, most=24):
+    """Files that compile as one; who clashes with those before it waits for the next batch."""
+    made = []
+    while files:
+        name = hashlib.sha256("\n".join([*flags, *files]).encode()).hexdigest()[:16]
+        batch, waiting = Batch(flags, files[:most], where / f"batch-{name}.cpp"), files[most:]
+        while clashing := batch.clashing():
+            waiting = [f for f in batch.files if f in clashing] + waiting
+            batch.files = [f for f in batch.files if f not in clashing]
+        made.append(batch)
+        files = waiting
+    return made
+
+
+def look_at(batch, stamps):
+    not_alone = ["-Wno-shadow", "-Wno-deprecated-declarations"]  # a name, and a macro that says so, of another file; gcc has looked
+    argv = ["clang-tidy", "--quiet", "--warnings-as-errors=*", batch.path, "--", *batch.flags, *not_alone]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 0:
+        for file in batch.files:
+            stamps[batch.flags, file].touch()
+        batch.path.unlink()
+    elif not done.stdout.strip():  # it did not find anything, it failed
+        print(batch.in_files(done.stderr))
+    print(batch.in_files(done.stdout), end="", flush=True)
+    return done.returncode == 0
+
+
 def main():
     root, build = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
     entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if Path(e["file"]).is_relative_to(root)]
@@ -56,30 +150,19 @@ def main():
     if unbuilt or not entries:
         print(f"lint: {build} is not built ({len(unbuilt)} of {len(entries)} files); first: cmake --build {build}", file=sys.stderr)
         return 1
-    fingerprints = Fingerprints(root)
+    configs = configs_of(root)
+    fingerprints = Fingerprints(configs)
     clean = build / "tidy"
-    clean.mkdir(exist_ok=True)
-
-    def check(entry):
-        stamp = clean / fingerprints.of_entry(entry, made_of[object_of(entry)])
-        if stamp.exists():
-            return None
-        argv = ["clang-tidy", "-p", str(build), "--quiet", "--warnings-as-errors=*", entry["file"]]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-        if done.returncode == 0:
-            stamp.touch()
-        elif not done.stdout.strip():  # it did not find anything, it failed
-            print(done.stderr)
-        print(done.stdout, end="", flush=True)
-        return done.returncode
-
+    copy_configs(configs, root, clean)
+    stamps = {(flags_of(e), e["file"]): clean / fingerprints.of_entry(e, made_of[object_of(e)]) for e in entries}
+    changed = [e for e in entries if not stamps[flags_of(e), e["file"]].exists()]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(check, entries))
-    checked = len(results) - results.count(None)
-    if any(results):
+        batches = [b for found in pool.map(lambda group: batches_of(*group), alike(changed, root, clean)) for b in found]
+        results = list(pool.map(lambda batch: look_at(batch, stamps), batches))
+    if not all(results):
         print("lint: clang-tidy found the above", file=sys.stderr)
         return 1
-    print(f"lint: clang-tidy is clean ({checked} of {len(results)} files looked at, the others have not changed)")
+    print(f"lint: clang-tidy is clean ({len(changed)} of {len(entries)} files looked at, the others have not changed)")
     return 0
 
 
