@@ -12,6 +12,7 @@ class SlowSigner final : public RootSigner {
       : key_(std::move(key)), depth_(depth), ready_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
   [[nodiscard]] std::size_t depth() const noexcept override { return depth_; }
   [[nodiscard]] bool submit(std::uint64_t ticket, const Statement& statement) override {
+    if (on_submit) on_submit();
     const std::scoped_lock lock(mutex_);
     waiting_.emplace_back(ticket, statement);
     return true;
@@ -24,6 +25,8 @@ class SlowSigner final : public RootSigner {
     done_.clear();
   }
   [[nodiscard]] int fd() const noexcept override { return ready_.get(); }
+
+  std::function<void()> on_submit;  // set before the worker has it
 
   std::size_t waiting() {
     const std::scoped_lock lock(mutex_);
@@ -83,6 +86,26 @@ TEST_P(Engine, APipelinedSignerKeepsTheOrderOfPackets) {
   signer.answer();
   for (const Packet& one : sent) expect_received(one);
   await(in->counters().signatures_checked, 3);
+}
+
+// It would else stand idle while a whole batch is given back.
+TEST_P(Engine, ASlowSignerGetsTheNextBatchBeforeTheLastIsGivenBack) {
+  auto owned = std::make_unique<SlowSigner>(ends_.signing(), 1);
+  SlowSigner& signer = *owned;
+  std::shared_ptr<const WorkerCounters> counters;
+  std::vector<std::uint64_t> given_back;  // when a batch was submitted
+  owned->on_submit = [&] { given_back.push_back(counters->signed_out.value()); };
+  const OutThread out = start_signer(std::move(owned), {.interval = std::chrono::microseconds(0)});
+  counters = get(out->call([](OutboundWorker& worker) { return worker.share_counters(); }));
+  for (const std::uint64_t sent : {1U, 2U}) {
+    get(sender_.send(esp()));
+    await(out->counters().received, sent);
+  }
+  signer.answer();
+  await(out->counters().batches, 2);
+  signer.answer();
+  EXPECT_EQ(get(capture_.collect(2, kPatience)).size(), 2U);
+  EXPECT_EQ(given_back, (std::vector<std::uint64_t>{0, 0}));
 }
 
 TEST_P(Engine, ASignerThatRefusesOrStallsCostsPacketsAndNothingElse) {
