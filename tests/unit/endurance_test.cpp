@@ -2,10 +2,7 @@
 // Many packets signed, verified and stripped in one process: every one comes back as it was,
 // nothing asks for memory, and the process does not grow. CS_ENDURANCE_PACKETS says how many; by
 // default few.
-#include <unistd.h>
-
-#include <cstdlib>
-#include <fstream>
+#include "tests/support/endurance.h"
 
 #include "nfq-signer/inbound.h"
 #include "tests/unit/count_allocations.h"
@@ -15,21 +12,6 @@ namespace cs::test {
 namespace {
 
 constexpr std::size_t batch_size = 64;
-// Sanitizers keep what is freed for a while.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t growth_allowed = std::size_t{512} << 20U;
-#else
-constexpr std::size_t growth_allowed = std::size_t{256} << 10U;
-#endif
-
-std::size_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t size = 0;
-  std::size_t resident = 0;
-  file >> size >> resident;
-  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
-
 // Both ends and one batch of packets, in memory that is taken once.
 class Path {
  public:
@@ -103,8 +85,7 @@ class Path {
 };
 
 TEST(Endurance, MemoryStaysFlatAndNoPacketIsLost) {
-  const char* wanted = std::getenv("CS_ENDURANCE_PACKETS");  // NOLINT(concurrency-mt-unsafe)
-  const std::uint64_t rounds = (wanted == nullptr ? 50'000 : std::stoull(wanted)) / batch_size;
+  const std::uint64_t rounds = repetitions("CS_ENDURANCE_PACKETS", 50'000) / batch_size;
   const auto path = std::make_unique<Path>();
   for (int i = 0; i < 200; ++i) ASSERT_EQ(path->travel(), batch_size);  // fills the window
   const std::size_t resident = resident_bytes();

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "tests/support/endurance.h"
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
@@ -139,15 +139,13 @@ TEST_F(DeviceTest, HandlesFlushThemselves) {
 // Objects and sessions, used, refused by the TPM, dropped, about as many as commands are wished.
 TEST_F(DeviceTest, SlotsStayFreeWhateverHappens) {
   Device device = open();
-  const char* wished = std::getenv("CS_TPM_OPERATIONS");
-  const int operations =
-      wished != nullptr ? static_cast<int>(std::strtol(wished, nullptr, 10)) : 10'000;
+  const std::uint64_t operations = cs::test::repetitions("CS_TPM_OPERATIONS", 10'000);
   const PcrSelection selection = get(PcrSelection::parse("sha256:0,7"));
   const Digest wrong(HashAlgorithm::sha256, 0x55);
   constexpr TPM2B_AUTH auth{1, {'x'}};
   constexpr TPM2B_AUTH wrong_auth{1, {'y'}};
   constexpr TPM2B_MAX_BUFFER nothing{};
-  for (int done = 0; done < operations; done += 3) {
+  for (std::uint64_t done = 0; done < operations; done += 3) {
     cs::tpm::EsysHandle made = ESYS_TR_NONE;
     get(device.call("TPM2_HashSequenceStart", [&](ESYS_CONTEXT* esys) {
       return Esys_HashSequenceStart(esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &auth,

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -12,6 +9,7 @@
 
 #include "base/byte_writer.h"
 #include "nfq-signer/signature.h"
+#include "tests/support/endurance.h"
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
@@ -30,21 +28,6 @@ using test::TctiTap;
 
 constexpr std::uint32_t sign_code = 0x15d;
 constexpr std::array<std::uint8_t, 5> message{'r', 'o', 'o', 't', '!'};
-
-// Sanitizers keep what is freed for a while.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::size_t growth_allowed = std::size_t{512} << 20U;
-#else
-constexpr std::size_t growth_allowed = std::size_t{256} << 10U;
-#endif
-
-std::size_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  std::size_t size = 0;
-  std::size_t resident = 0;
-  file >> size >> resident;
-  return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
 
 std::vector<std::uint8_t> flush_command(std::uint32_t handle) {
   ByteBuilder out(14);
@@ -197,14 +180,13 @@ TEST_F(SigningKeyTest, ATpmThatWantsToBeAskedAgainIs) {
 
 // CS_ENDURANCE_SIGNATURES says how many; by default few.
 TEST_F(SigningKeyTest, MemoryAndSlotsStayFlat) {
-  const char* wanted = std::getenv("CS_ENDURANCE_SIGNATURES");  // NOLINT(concurrency-mt-unsafe)
-  const std::uint64_t count = wanted == nullptr ? 1000 : std::stoull(wanted);
+  const std::uint64_t count = test::repetitions("CS_ENDURANCE_SIGNATURES", 1000);
   for (int i = 0; i < 100; ++i) get(sign());
   const Loaded loaded = get(read_loaded(device));
-  const std::size_t resident = resident_bytes();
+  const std::size_t resident = test::resident_bytes();
   for (std::uint64_t i = 0; i < count; ++i) get(sign());
   EXPECT_EQ(get(read_loaded(device)), loaded);
-  EXPECT_LE(resident_bytes(), resident + growth_allowed);
+  EXPECT_LE(test::resident_bytes(), resident + test::growth_allowed);
 }
 
 }  // namespace
