@@ -150,6 +150,7 @@ Result<void> Device::start_up() {
 
 Result<void> Device::call(std::string_view asked, const Command& command) {
   State& state = *state_;
+  state.trouble = Trouble::command;
   if (state.lost) return Error(*state.lost).context(asked);
   flush_dropped();
   Backoff backoff(state.clock, state.options.repeat_for);

@@ -108,7 +108,7 @@ class Device {
   using ReadAnswer = std::function<Result<void>(ByteView answer)>;
   [[nodiscard]] Result<void> transceive(std::string_view asked, ByteView command,
                                         const ReadAnswer& read);
-  // Of the last call that failed.
+  // Of the last call; `command` also where it did not fail, or never reached the TPM.
   [[nodiscard]] Trouble last_trouble() const noexcept;
 
   // Takes what a command has just made into care; `resolve` gives it for the next command. Refused

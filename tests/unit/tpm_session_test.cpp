@@ -243,6 +243,31 @@ TEST_F(SessionTest, APolicyThatDoesNotHoldIsFinal) {
   }
 }
 
+// Not of a command, so that nothing says why: it must not pass for what the TPM said before.
+TEST_F(SessionTest, AFailureOfOurOwnIsFinal) {
+  const Digest composite = get(get(read_pcrs(device, boot)).composite(boot, HashAlgorithm::sha256));
+  const Session session = get(Session::policy(device));
+  bool moved = false;
+  tap.decide([&](unsigned /*number*/, cs::ByteView command) {
+    constexpr std::uint32_t pcr_read = 0x17e;
+    constexpr std::uint32_t pcr_changed = 0x128;
+    if (moved || cs::test::command_code(command) != pcr_read) return Fate{};
+    moved = true;
+    return Fate{Fate::Kind::answer, pcr_changed};
+  });
+  int attempts = 0;
+  const auto done = with_policy(
+      device, session, [&] { return policy_pcr(device, session, boot, composite); },
+      [&]() -> Result<void> {
+        ++attempts;
+        CS_CHECK(read_pcrs(device, boot));
+        return cs::Error(ErrorKind::internal, "our own");
+      });
+  ASSERT_FALSE(done.ok());
+  EXPECT_EQ(done.error().message(), "our own");
+  EXPECT_EQ(attempts, 2);
+}
+
 TEST_F(SessionTest, AWrongAuthValueIsShownOnceAnHour) {
   const Handle sealed = seal(std::nullopt, "right");
   get(unseal_with(sealed, "right"));
