@@ -64,14 +64,8 @@ Result<Session> endorsement_session(Device& device, SaltedSession& salted,
 }
 
 Result<bool> takes_auth_value(Device& device, EsysHandle key) {
-  Out<TPM2B_PUBLIC> area;
-  CS_CHECK(device.call("TPM2_ReadPublic of the endorsement key", [&](ESYS_CONTEXT* esys) {
-    Out<TPM2B_NAME> name;
-    Out<TPM2B_NAME> qualified;
-    return Esys_ReadPublic(esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, area.out(),
-                           name.out(), qualified.out());
-  }));
-  return (area->publicArea.objectAttributes & TPMA_OBJECT_USERWITHAUTH) != 0;
+  CS_TRY(const TPM2B_PUBLIC area, read_public(device, key, "the endorsement key"));
+  return (area.publicArea.objectAttributes & TPMA_OBJECT_USERWITHAUTH) != 0;
 }
 
 }  // namespace

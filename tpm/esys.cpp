@@ -3,6 +3,18 @@
 
 namespace cs::tpm {
 
+Result<TPM2B_PUBLIC> read_public(Device& device, EsysHandle key, std::string_view what) {
+  Out<TPM2B_PUBLIC> area;
+  const std::string asked = "TPM2_ReadPublic of " + std::string(what);
+  CS_CHECK(device.call(asked, [&](ESYS_CONTEXT* esys) {
+    Out<TPM2B_NAME> name;
+    Out<TPM2B_NAME> qualified;
+    return Esys_ReadPublic(esys, key, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, area.out(),
+                           name.out(), qualified.out());
+  }));
+  return *area;
+}
+
 Result<TPML_PCR_SELECTION> to_tpm(const PcrSelection& selection) {
   TPML_PCR_SELECTION to{};
   if (selection.banks.empty() || selection.banks.size() > TPM2_NUM_PCR_BANKS) {

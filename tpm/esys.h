@@ -63,6 +63,10 @@ template <class Sized>
   return to;
 }
 
+// TPM2_ReadPublic; `what` is for the error.
+[[nodiscard]] Result<TPM2B_PUBLIC> read_public(Device& device, EsysHandle key,
+                                               std::string_view what);
+
 [[nodiscard]] Result<TPML_PCR_SELECTION> to_tpm(const PcrSelection& selection);
 // Banks we have no name for are left out.
 [[nodiscard]] PcrSelection from_tpm(const TPML_PCR_SELECTION& selection);

@@ -13,7 +13,6 @@
 namespace cs::tpm {
 namespace {
 
-constexpr std::array<std::uint32_t, 3> certificate_indices{0x01c00002, 0x01c0000a, 0x01c00016};
 constexpr std::uint32_t first_chain_index = 0x01c00100;
 constexpr std::uint32_t last_chain_index = 0x01c001ff;
 constexpr std::uint32_t most_in_chain = 32;
@@ -95,9 +94,10 @@ Result<std::vector<std::uint8_t>> read_nv(Device& device, std::uint32_t index) {
 Result<EndorsementBlobs> read_endorsement_blobs(Device& device) {
   EndorsementBlobs blobs;
   CS_TRY(const auto known,
-         read_handles(device, certificate_indices.front(), certificate_indices.back()));
+         read_handles(device, endorsement_indices.front().index, endorsement_indices.back().index));
   for (const std::uint32_t index : known) {
-    if (std::ranges::find(certificate_indices, index) == certificate_indices.end()) continue;
+    const auto* const at = std::ranges::find(endorsement_indices, index, &EndorsementIndex::index);
+    if (at == endorsement_indices.end()) continue;
     CS_TRY(auto bytes, read_nv(device, index));
     blobs.certificates.push_back({index, std::move(bytes)});
   }

@@ -2,6 +2,7 @@
 // NV indices: what the manufacturer put there, and registers of our own that only grow.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -19,13 +20,22 @@ namespace cs::tpm {
 // All of an index that anybody may read, in pieces, at most 64 KiB.
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_nv(Device& device, std::uint32_t index);
 
+// Where the certificates of endorsement keys lie (TCG EK Credential Profile).
+struct EndorsementIndex {
+  std::uint32_t index;
+  KeyType key;
+};
+inline constexpr std::array endorsement_indices{EndorsementIndex{0x01c00002, KeyType::rsa_2048},
+                                                EndorsementIndex{0x01c0000a, KeyType::p256},
+                                                EndorsementIndex{0x01c00016, KeyType::p384}};
+
 // What the manufacturer left: bytes as they lie there, be they DER, padded, prefixed or nonsense.
 struct EndorsementBlob {
   std::uint32_t index = 0;
   std::vector<std::uint8_t> bytes;
 };
 struct EndorsementBlobs {
-  std::vector<EndorsementBlob> certificates;  // 0x01C00002, 0x01C0000A, 0x01C00016
+  std::vector<EndorsementBlob> certificates;  // at endorsement_indices
   std::vector<EndorsementBlob> chain;         // 0x01C00100 to 0x01C001ff
 };
 [[nodiscard]] Result<EndorsementBlobs> read_endorsement_blobs(Device& device);

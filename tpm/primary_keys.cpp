@@ -121,15 +121,9 @@ Result<Handle> find_persistent(Device& device, TPM2_HANDLE first, TPM2_HANDLE la
       return Esys_TR_FromTPMPublic(esys, number, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &made);
     }));
     Handle key = device.adopt(made);
-    Out<TPM2B_PUBLIC> area;
-    CS_CHECK(device.call("TPM2_ReadPublic of a persistent key", [&](ESYS_CONTEXT* esys) {
-      Out<TPM2B_NAME> name;
-      Out<TPM2B_NAME> qualified;
-      return Esys_ReadPublic(esys, made, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, area.out(),
-                             name.out(), qualified.out());
-    }));
+    CS_TRY(const TPM2B_PUBLIC area, read_public(device, made, "a persistent key"));
     for (const auto& shape : shapes) {
-      if (fits(area->publicArea, shape)) return key;
+      if (fits(area.publicArea, shape)) return key;
     }
   }
   return Handle();

@@ -3,7 +3,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
-#include <tss2/tss2_mu.h>
 
 #include <algorithm>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "tpm/authorization.h"
 #include "tpm/esys.h"
 #include "tpm/gcm.h"
+#include "tpm/marshal.h"
 #include "tpm/name.h"
 #include "tpm/nv_counter.h"
 #include "tpm/pcr_commands.h"
@@ -27,32 +27,17 @@ Result<void> random_bytes(ByteSpan out) {
   return Error(ErrorKind::io, "drawing random bytes for sealing: OpenSSL has none");
 }
 
-// One of the TPM's structures from ours, by way of its bytes.
-template <class Structure, class Unmarshal>
-Result<Structure> unmarshalled(const Bytes& bytes, Unmarshal unmarshal, std::string_view what) {
-  Structure structure{};
-  std::size_t offset = 0;
-  if (unmarshal(bytes.data(), bytes.size(), &offset, &structure) == TSS2_RC_SUCCESS &&
-      offset == bytes.size()) {
-    return structure;
-  }
-  return Error(ErrorKind::invalid, std::string(what) + " is nothing a TPM takes");
-}
-
 Result<TPM2B_PUBLIC> to_tpm(const PublicArea& area) {
   TPM2B_PUBLIC to{};
   CS_TRY(to.publicArea,
-         unmarshalled<TPMT_PUBLIC>(area.encode(), Tss2_MU_TPMT_PUBLIC_Unmarshal, "a public area"));
+         unmarshal<TPMT_PUBLIC>(Tss2_MU_TPMT_PUBLIC_Unmarshal, area.encode(), "a public area"));
   return to;
 }
 
 Result<PublicArea> from_tpm(const TPMT_PUBLIC& area) {
-  Bytes bytes(sizeof(area));
-  std::size_t size = 0;
-  if (Tss2_MU_TPMT_PUBLIC_Marshal(&area, bytes.data(), bytes.size(), &size) != TSS2_RC_SUCCESS) {
-    return Error(ErrorKind::internal, "the TPM's public area cannot be written");
-  }
-  return PublicArea::parse(std::span(bytes).first(size));
+  CS_TRY(const Bytes bytes,
+         marshal<TPMT_PUBLIC>(Tss2_MU_TPMT_PUBLIC_Marshal, area, "the TPM's public area"));
+  return PublicArea::parse(bytes);
 }
 
 // ESYS's copy of what was unsealed.
@@ -151,8 +136,8 @@ struct Approved {
 Result<Approved> show(Device& device, const Approval& approval, const PublicArea& approver) {
   CS_TRY(const TPM2B_PUBLIC area, to_tpm(approver));
   CS_TRY(const TPMT_SIGNATURE signature,
-         unmarshalled<TPMT_SIGNATURE>(approval.signature.encode(), Tss2_MU_TPMT_SIGNATURE_Unmarshal,
-                                      "an approval's signature"));
+         unmarshal<TPMT_SIGNATURE>(Tss2_MU_TPMT_SIGNATURE_Unmarshal, approval.signature.encode(),
+                                   "an approval's signature"));
   const Digest message =
       Hasher(HashAlgorithm::sha256).hash({approval.policy().bytes(), approval.reference.bytes()});
   CS_TRY(const TPM2B_DIGEST digest, sized<TPM2B_DIGEST>(message.bytes(), "an approval"));

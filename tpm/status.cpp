@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tpm/status.h"
 
+#include <algorithm>
+
 #include "tpm/child_key.h"
+#include "tpm/marshal.h"
 
 namespace cs::tpm {
 namespace {
@@ -38,6 +41,17 @@ Result<Status> read_status(Device& device) {
   CS_TRY(status.free, read_free_slots(device));
   CS_TRY(status.endorsement, read_endorsement_blobs(device));
   return status;
+}
+
+Result<std::vector<std::uint8_t>> read_endorsement_area(Device& device, std::uint32_t index) {
+  const auto* const at = std::ranges::find(endorsement_indices, index, &EndorsementIndex::index);
+  if (at == endorsement_indices.end()) {
+    return Error(ErrorKind::invalid, "no endorsement key has its certificate at this NV index");
+  }
+  VolatileObject object = endorsement_key(at->key);
+  CS_TRY(const EsysHandle key, object.use(device));
+  CS_TRY(const TPM2B_PUBLIC area, read_public(device, key, "the endorsement key"));
+  return marshal<TPM2B_PUBLIC>(Tss2_MU_TPM2B_PUBLIC_Marshal, area, "a public area");
 }
 
 Result<double> measure_sign_rate(Device& device, std::chrono::milliseconds duration) {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <vector>
 
 #include "base/result.h"
 #include "tpm/capability.h"
@@ -20,6 +22,11 @@ struct Status {
   EndorsementBlobs endorsement;  // empty where the manufacturer left no certificate
 };
 [[nodiscard]] Result<Status> read_status(Device& device);
+
+// The public area (TPM2B_PUBLIC) of the endorsement key that the certificate at `index` in NV is
+// for. A TPM that does not keep the key makes it again, which with RSA may take half a minute.
+[[nodiscard]] Result<std::vector<std::uint8_t>> read_endorsement_area(Device& device,
+                                                                      std::uint32_t index);
 
 // Signatures a second of ECDSA P-256, by password, with a key of the null hierarchy, which nothing
 // else uses and no reset survives. Takes `duration` and one signature more.

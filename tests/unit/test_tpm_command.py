@@ -23,13 +23,29 @@ from command_tree import run
 EK_P256 = "0x01c0000a"
 
 
-def authority():
-    """A vendor's root; nothing below it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A maker of TPMs")])
+MAKER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "A maker of TPMs")])
+MAKER_KEY = ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate(subject, key, extensions):
     now = datetime.datetime.now(datetime.timezone.utc)
-    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - datetime.timedelta(days=1), now + datetime.timedelta(days=1))
-    return made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(key, hashes.SHA256())
+    made = x509.CertificateBuilder(MAKER, subject, key, x509.random_serial_number(), now - datetime.timedelta(days=1), now + datetime.timedelta(days=1))
+    for extension, critical in extensions:
+        made = made.add_extension(extension, critical)
+    return made.sign(MAKER_KEY, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def root():
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    return certificate(MAKER, MAKER_KEY.public_key(), [(x509.BasicConstraints(True, None), True), (usage, True)])
+
+
+def endorsement(key):
+    tpm = x509.Name([x509.NameAttribute(x509.ObjectIdentifier(f"2.23.133.2.{n}"), value) for n, value in ((1, "id:49424D00"), (2, "swtpm"), (3, "id:1"))])
+    usage = x509.KeyUsage(False, False, False, False, True, False, False, False, False)
+    return certificate(x509.Name([]), key, [
+        (x509.BasicConstraints(False, None), True), (usage, True), (x509.SubjectAlternativeName([x509.DirectoryName(tpm)]), True),
+        (x509.ExtendedKeyUsage([x509.ObjectIdentifier("2.23.133.8.1")]), False)])
 
 
 class TpmStatus(unittest.TestCase):
@@ -76,18 +92,25 @@ class TpmStatus(unittest.TestCase):
         self.assertGreater(found["signatures_per_second"], 0)
         self.assertIsNone(json.loads(self.status("--json", "--no-signing").stdout)["signatures_per_second"])
 
-    def test_certificates_are_judged(self):
-        root = authority()
-        self.hold(root.public_bytes(serialization.Encoding.DER) + bytes(20))  # padded, as real ones are
+    def judge(self, key):
+        """What is said of a maker's certificate of this key: the exit code, the verdict, the codes of the checks that failed."""
+        self.hold(endorsement(key) + bytes(20))  # padded, as real ones are
         roots = self.dir / "roots"
         roots.mkdir()
-        done = self.status("--no-signing", "--roots", str(roots))
-        self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertIn("verdict: refused", done.stdout)
-        found = json.loads(self.status("--no-signing", "--json", "--roots", str(roots)).stdout)
-        (endorsement,) = found["endorsement_certificates"]
-        self.assertEqual((endorsement["index"], endorsement["verdict"]), (EK_P256, "refused"))
-        self.assertEqual(endorsement["certificates"][0]["subject"], "CN=A maker of TPMs")
+        (roots / "root.der").write_bytes(root())
+        done = self.status("--no-signing", "--json", "--roots", str(roots))
+        (found,) = json.loads(done.stdout)["endorsement_certificates"]
+        self.assertEqual(found["index"], EK_P256)
+        return done.returncode, found["verdict"], [c["code"] for c in found["certificates"][0]["checks"] if c["verdict"] != "good"]
+
+    def test_a_certificate_of_the_tpms_own_key_is_good(self):
+        self.tool("tpm2_createek", "-G", "ecc", "-c", str(self.dir / "ek"), "-f", "pem", "-u", str(self.dir / "ek.pem"))
+        self.tool("tpm2_flushcontext", "-t")
+        key = serialization.load_pem_public_key((self.dir / "ek.pem").read_bytes())
+        self.assertEqual(self.judge(key), (0, "good", []))
+
+    def test_a_certificate_of_another_tpms_key_is_refused(self):
+        self.assertEqual(self.judge(ec.generate_private_key(ec.SECP256R1()).public_key()), (1, "refused", ["key_matches"]))
 
     def test_nonsense_in_its_place_is_refused(self):
         self.hold(b"no certificate at all")

@@ -29,6 +29,7 @@ struct Input {
   std::vector<From<tpm::Certificate>> keys;
   std::vector<From<tpm::AttributeCertificate>> platforms;
   std::optional<tpm::VendorRoots> roots;
+  const Result<tpm::PublicKey>* endorsed = nullptr;
 
   [[nodiscard]] std::vector<const tpm::Certificate*> given() const {
     std::vector<const tpm::Certificate*> list;
@@ -118,7 +119,14 @@ Entry describe(const From<tpm::AttributeCertificate>& from) {
 
 void judge(const tpm::Certificate& certificate, const Input& input, const Clock& clock,
            Entry& entry) {
-  entry.findings = tpm::check(certificate, clock);
+  const bool is_endorsement =
+      certificate.fields().kind == tpm::CertificateKind::endorsement && input.endorsed != nullptr;
+  const bool is_known = is_endorsement && input.endorsed->ok();
+  entry.findings =
+      tpm::check(certificate, clock, is_known ? input.endorsed->value().openssl() : nullptr);
+  if (is_endorsement && !is_known) {
+    entry.findings.add(tpm::not_checked("key_matches", input.endorsed->error().message()));
+  }
   if (!input.roots) {
     entry.findings.add(tpm::not_checked("chain", "chain not checked: give --roots"));
     return;
@@ -170,8 +178,10 @@ CertReport report_on(const Input& input, const Clock& clock) {
 }  // namespace
 
 Result<CertReport> judge_certificates(const std::vector<FoundCertificates>& found,
-                                      const std::string& roots, const Clock& clock) {
-  CS_TRY(const Input input, read_input(found, roots));
+                                      const std::string& roots, const Clock& clock,
+                                      const Result<tpm::PublicKey>* endorsed) {
+  CS_TRY(Input input, read_input(found, roots));
+  input.endorsed = endorsed;
   return report_on(input, clock);
 }
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "tools/inspect/cert_report.h"
+#include "tpm/public_key.h"
 
 namespace cs::inspect {
 
@@ -20,7 +21,10 @@ struct FoundCertificates {
 // Endorsement, attestation and platform certificates are judged; certificates of authorities only
 // help to judge them, unless there is nothing else. An endorsement certificate among them is the
 // holder of a platform certificate. `roots`: a directory; empty: chains are not checked.
-[[nodiscard]] Result<CertReport> judge_certificates(const std::vector<FoundCertificates>& found,
-                                                    const std::string& roots, const Clock& clock);
+// `endorsed`: the key that endorsement certificates must be of, or why it is not known; null:
+// nobody asks.
+[[nodiscard]] Result<CertReport> judge_certificates(
+    const std::vector<FoundCertificates>& found, const std::string& roots, const Clock& clock,
+    const Result<tpm::PublicKey>* endorsed = nullptr);
 
 }  // namespace cs::inspect

@@ -13,8 +13,13 @@ namespace cs::inspect {
 
 namespace {
 
+Result<tpm::PublicKey> read_endorsement_key(tpm::Device& device, std::uint32_t index) {
+  CS_TRY(const auto area, tpm::read_endorsement_area(device, index));
+  return tpm::PublicKey::read(area);
+}
+
 // Each certificate by itself: that one of them is nonsense says nothing of the others.
-std::vector<TpmReport::Endorsement> judge(const tpm::EndorsementBlobs& blobs,
+std::vector<TpmReport::Endorsement> judge(tpm::Device& device, const tpm::EndorsementBlobs& blobs,
                                           const std::string& roots, const Clock& clock) {
   FoundCertificates chain{"the TPM's own chain", {}};  // one, cut into indices
   for (const auto& piece : blobs.chain) {
@@ -24,7 +29,8 @@ std::vector<TpmReport::Endorsement> judge(const tpm::EndorsementBlobs& blobs,
   for (const auto& blob : blobs.certificates) {
     std::vector<FoundCertificates> found{{"the TPM", blob.bytes}};
     if (!chain.bytes.empty()) found.push_back(chain);
-    judged.push_back({blob.index, judge_certificates(found, roots, clock)});
+    const auto key = read_endorsement_key(device, blob.index);
+    judged.push_back({blob.index, judge_certificates(found, roots, clock, &key)});
   }
   return judged;
 }
@@ -39,7 +45,7 @@ Result<TpmReport> inspect(const TpmStatusOptions& options, const Clock& clock) {
   if (options.sign_for.count() != 0) {
     CS_TRY(report.signatures_a_second, tpm::measure_sign_rate(device, options.sign_for));
   }
-  report.endorsements = judge(report.status.endorsement, options.roots, clock);
+  report.endorsements = judge(device, report.status.endorsement, options.roots, clock);
   return report;
 }
 

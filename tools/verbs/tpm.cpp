@@ -29,7 +29,8 @@ void add_tpm(CLI::App& program, Chosen& chosen) {
   command.add_flag("--json", options->json, "Report in JSON instead of text");
   command.footer(
       "It needs access to the TPM's device, as root or in the group tss, and no password; nothing "
-      "is left in the TPM. Lockout: after too many wrong passwords a TPM refuses all that are "
+      "is left in the TPM. A certificate must be of the TPM's own key, which the TPM makes again "
+      "if it does not keep it. Lockout: after too many wrong passwords a TPM refuses all that are "
       "protected, for everybody. Free slots: what more fits into it at a time.\n"
       "Exit status: 0 the TPM answers and nothing it holds is refused, 1 an endorsement "
       "certificate is there and does not hold, 2 the command line is wrong, 3 there is no TPM, or "
