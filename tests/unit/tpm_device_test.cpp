@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <string>
 #include <thread>
 #include <vector>
@@ -115,6 +116,20 @@ TEST_F(DeviceTest, StopsRepeatingInTime) {
   EXPECT_EQ(refused.error().retry(), Retry::after_delay);
   EXPECT_LT(tap.commands(), 100U);
   EXPECT_FALSE(device.lost());
+}
+
+// As a write to a software TPM that has gone away does.
+TEST_F(DeviceTest, ABrokenPipeEndsACommandAndNotTheProcess) {
+  Device device = open();
+  tap.decide([](unsigned /*number*/, cs::ByteView /*command*/) {
+    ::raise(SIGPIPE);
+    return Fate{};
+  });
+  get(read_lockout(device));
+  tap.decide({});
+  sigset_t pending;
+  ASSERT_EQ(::sigpending(&pending), 0);
+  EXPECT_EQ(::sigismember(&pending, SIGPIPE), 0);
 }
 
 TEST_F(DeviceTest, HandlesFlushThemselves) {
