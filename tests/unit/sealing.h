@@ -63,6 +63,8 @@ class SealingTest : public ::testing::Test {
     get(reset_pcr(device, 23));
   }
 
+  void TearDown() override { tap.decide({}); }  // what it knows goes before the device does
+
   tpm::DeviceOptions options() {
     auto given = tap.options(swtpm->tcti());
     given.clock = &clock;

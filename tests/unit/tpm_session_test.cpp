@@ -54,6 +54,7 @@ class SessionTest : public ::testing::Test {
   static void TearDownTestSuite() { swtpm.reset(); }
 
   SessionTest() : device(get(Device::open(options()))) {}
+  void TearDown() override { tap.decide({}); }  // what it knows goes before the device does
 
   cs::tpm::DeviceOptions options() {
     auto given = tap.options(swtpm->tcti());

@@ -54,6 +54,8 @@ class SigningKeyTest : public ::testing::Test {
         get(VerifyingKey::load(Suite::p256_node16, get(SigningKey::public_key(blobs)))));
   }
 
+  void TearDown() override { tap.decide({}); }  // what it knows goes before the device does
+
   Result<EcdsaSignature> sign() { return signer->sign(device, digest); }
   bool verifies(const EcdsaSignature& signature) const {
     return verifying->verifies(message, signature);
