@@ -72,10 +72,12 @@ TPM2B_NV_PUBLIC to_tpm(const NvPublic& area) {
 Result<void> increment(Device& device, const Handle& counter, std::uint32_t index,
                        const Auth& owner) {
   CS_TRY(const EsysHandle handle, device.resolve(counter));
+  CS_TRY(const HierarchySession session, HierarchySession::open(device, owner));
+  CS_TRY(const EsysHandle with, session.use(device));
   return call_authorized(device, "TPM2_NV_Increment of " + text(index), ESYS_TR_RH_OWNER,
                          view(owner), [&](ESYS_CONTEXT* esys) {
-                           return Esys_NV_Increment(esys, ESYS_TR_RH_OWNER, handle,
-                                                    ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE);
+                           return Esys_NV_Increment(esys, ESYS_TR_RH_OWNER, handle, with,
+                                                    ESYS_TR_NONE, ESYS_TR_NONE);
                          });
 }
 
@@ -87,11 +89,13 @@ Result<void> define_counter(Device& device, std::uint32_t index, const Auth& own
   if (!counter) {
     const TPM2B_NV_PUBLIC area = to_tpm(new_area(index));
     const std::string asked = "TPM2_NV_DefineSpace of " + text(index);
+    CS_TRY(const HierarchySession session, HierarchySession::open(device, owner));
+    CS_TRY(const EsysHandle with, session.use(device));
     EsysHandle made = ESYS_TR_NONE;
     CS_CHECK(call_authorized(device, asked, ESYS_TR_RH_OWNER, view(owner), [&](ESYS_CONTEXT* esys) {
       constexpr TPM2B_AUTH no_auth{};
-      return Esys_NV_DefineSpace(esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE,
-                                 ESYS_TR_NONE, &no_auth, &area, &made);
+      return Esys_NV_DefineSpace(esys, ESYS_TR_RH_OWNER, with, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth,
+                                 &area, &made);
     }));
     counter = device.adopt(made);
   }

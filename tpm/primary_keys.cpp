@@ -134,6 +134,8 @@ Result<Handle> create_primary(Device& device, std::string_view what, ESYS_TR hie
   constexpr TPM2B_SENSITIVE_CREATE sensitive{};
   constexpr TPM2B_DATA outside{};
   constexpr TPML_PCR_SELECTION no_pcrs{};
+  CS_TRY(const HierarchySession session, HierarchySession::open(device, auth));
+  CS_TRY(const EsysHandle with, session.use(device));
   EsysHandle made = ESYS_TR_NONE;
   const std::string asked = "TPM2_CreatePrimary of " + std::string(what);
   CS_CHECK(call_authorized(device, asked, hierarchy, view(auth), [&](ESYS_CONTEXT* esys) {
@@ -141,9 +143,9 @@ Result<Handle> create_primary(Device& device, std::string_view what, ESYS_TR hie
     Out<TPM2B_CREATION_DATA> data;
     Out<TPM2B_DIGEST> hash;
     Out<TPMT_TK_CREATION> ticket;
-    return Esys_CreatePrimary(esys, hierarchy, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE,
-                              &sensitive, &shape, &outside, &no_pcrs, &made, area.out(), data.out(),
-                              hash.out(), ticket.out());
+    return Esys_CreatePrimary(esys, hierarchy, with, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &shape,
+                              &outside, &no_pcrs, &made, area.out(), data.out(), hash.out(),
+                              ticket.out());
   }));
   return device.adopt(made);
 }
@@ -157,6 +159,19 @@ std::string_view to_string(KeyType type) noexcept {
 
 ByteView view(const Auth& auth) noexcept {
   return auth ? auth->bytes() : ByteView();
+}
+
+Result<HierarchySession> HierarchySession::open(Device& device, const Auth& auth) {
+  HierarchySession opened;
+  if (view(auth).empty()) return opened;
+  CS_TRY(const Handle salt_key, create_primary(device, "a key to salt with", ESYS_TR_RH_NULL, {},
+                                               srk_templates().front()));
+  CS_TRY(opened.session_, Session::hmac(device, salt_key));
+  return opened;
+}
+
+Result<EsysHandle> HierarchySession::use(Device& device) const {
+  return session_ ? session_->use(device) : Result<EsysHandle>(ESYS_TR_PASSWORD);
 }
 
 VolatileObject storage_root_key(Auth owner) {

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "base/result.h"
 #include "base/secret.h"
 #include "tpm/device.h"
+#include "tpm/session.h"
 #include "tpm/volatile_object.h"
 
 namespace cs::tpm {
@@ -18,6 +20,19 @@ enum class KeyType : std::uint8_t { rsa_2048, p256, p384 };
 // An auth value, shared by all that show it. Null: the empty one.
 using Auth = std::shared_ptr<const SecretBytes>;
 [[nodiscard]] ByteView view(const Auth& auth) noexcept;
+
+// For a hierarchy's auth value where there is no key yet that a session could be salted to: salted
+// to one of the null hierarchy, which asks for no auth value. The value itself never crosses the
+// bus; who answers in the TPM's stead can only try which it is.
+class HierarchySession {
+ public:
+  // An empty value needs none.
+  [[nodiscard]] static Result<HierarchySession> open(Device& device, const Auth& auth);
+  [[nodiscard]] Result<EsysHandle> use(Device& device) const;
+
+ private:
+  std::optional<Session> session_;
+};
 
 // The storage root key: what is at 0x81000001 if that is an ECC P-256 or RSA-2048 storage key, else
 // one made from the TCG's template (P-256) in the owner hierarchy, whose auth value is `owner`.

@@ -21,6 +21,7 @@
 #include "tpm/child_key.h"
 #include "tpm/marshal.h"
 #include "tpm/nv.h"
+#include "tpm/nv_counter.h"
 #include "tpm/pcr_commands.h"
 #include "tpm/signing_key.h"
 
@@ -394,6 +395,32 @@ TEST_F(Register, GrowsAndBeginsAnewWithEachReset) {
   get(ExtendIndex::undefine(tpm(), salted, number, owner));
   EXPECT_EQ(index.read(tpm(), salted).error().kind(), ErrorKind::not_found);
   EXPECT_EQ(get(read_lockout(tpm())).failures, 0U);
+}
+
+TEST_F(Register, AHierarchysAuthValueCrossesNoBus) {
+  set_owner_auth();
+  close();
+  get(swtpm.tool({"tpm2_changeauth", "-c", "endorsement", "of the maker"}));
+  std::size_t commands = 0;
+  tap.decide([&](unsigned /*number*/, ByteView command) {
+    const std::string_view text(reinterpret_cast<const char*>(command.data()), command.size());
+    EXPECT_EQ(text.find("of the owner"), std::string_view::npos);
+    EXPECT_EQ(text.find("of the maker"), std::string_view::npos);
+    ++commands;
+    return Fate{};
+  });
+  const Auth owner = auth("of the owner");
+  const Auth maker = auth("of the maker");
+  get(cs::tpm::storage_root_key(owner).use(tpm()));
+  get(cs::tpm::attestation_parent(maker).use(tpm()));
+  SaltedSession salted(endorsement_key(KeyType::p256, maker));
+  const AttestationKey::Options options{KeyType::p256, auth("of the AK"), maker};
+  get(AttestationKey::create(tpm(), salted, options));
+  get(cs::tpm::define_counter(tpm(), cs::tpm::first_counter_index, owner));
+  get(cs::tpm::count_on(tpm(), cs::tpm::first_counter_index, owner));
+  get(ExtendIndex::define(tpm(), salted, number, writer, owner));
+  tap.decide({});
+  EXPECT_GT(commands, 20U);
 }
 
 }  // namespace
