@@ -32,4 +32,13 @@ Result<void> OwnPcr::extend(Device& device, const std::vector<Digest>& digests) 
   return extend_pcr(device, index_, digests);
 }
 
+Result<std::vector<Digest>> OwnIndex::read(Device& device) {
+  CS_TRY(const Digest value, index_.read(device, *session_));
+  return std::vector{value};
+}
+
+Result<void> OwnIndex::extend(Device& device, const std::vector<Digest>& digests) {
+  return index_.extend(device, *session_, digests.at(0));
+}
+
 }  // namespace cs::tpm

@@ -2,10 +2,12 @@
 // A register that only we extend, whatever kind it is of.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "tpm/cel.h"
 #include "tpm/device.h"
+#include "tpm/nv.h"
 
 namespace cs::tpm {
 
@@ -38,6 +40,25 @@ class OwnPcr final : public OwnRegister {
  private:
   std::uint32_t index_;
   std::vector<HashAlgorithm> banks_;
+};
+
+// Where no PCR is free. It is SHA-256 alone, and has to be defined.
+class OwnIndex final : public OwnRegister {
+ public:
+  // `session` must outlive it.
+  OwnIndex(ExtendIndex index, SaltedSession& session)
+      : index_(std::move(index)), session_(&session) {}
+  [[nodiscard]] CelRegister of() const override {
+    return {CelRegister::Kind::nv_index, index_.index()};
+  }
+  [[nodiscard]] const std::vector<HashAlgorithm>& banks() const override { return banks_; }
+  [[nodiscard]] Result<std::vector<Digest>> read(Device& device) override;
+  [[nodiscard]] Result<void> extend(Device& device, const std::vector<Digest>& digests) override;
+
+ private:
+  ExtendIndex index_;
+  SaltedSession* session_;
+  std::vector<HashAlgorithm> banks_{HashAlgorithm::sha256};
 };
 
 }  // namespace cs::tpm

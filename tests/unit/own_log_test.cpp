@@ -16,10 +16,13 @@ using cs::test::TemporaryDirectory;
 using cs::test::view_of;
 using cs::tpm::CelEvent;
 using cs::tpm::Digest;
+using cs::tpm::ExtendIndex;
 using cs::tpm::ForeignEvent;
 using cs::tpm::HashAlgorithm;
+using cs::tpm::OwnIndex;
 using cs::tpm::OwnLog;
 using cs::tpm::OwnPcr;
+using cs::tpm::OwnRegister;
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
@@ -29,7 +32,7 @@ class OwnLogTest : public cs::test::SealingTest {
  protected:
   // PCR 23, which can be reset without a reboot.
   Result<OwnLog> open(const std::vector<ForeignEvent>& explained = {}) {
-    return OwnLog::open(device, pcr, {.directory = directory->path()}, explained);
+    return OwnLog::open(device, own(), {.directory = directory->path()}, explained);
   }
   std::string refusal(const std::vector<ForeignEvent>& explained = {}) {
     const auto log = open(explained);
@@ -43,11 +46,11 @@ class OwnLogTest : public cs::test::SealingTest {
     const auto bytes = get(log.read());
     std::vector<std::string> texts;
     if (bytes.empty()) {
-      EXPECT_EQ(get(pcr.read(device)),
-                (std::vector<Digest>{Digest(HashAlgorithm::sha1), Digest(HashAlgorithm::sha256)}));
+      EXPECT_EQ(get(own().read(device)),
+                std::vector<Digest>(own().banks().begin(), own().banks().end()));
       return texts;
     }
-    EXPECT_EQ(get(cs::tpm::replay_cel(bytes)).values, get(pcr.read(device)));
+    EXPECT_EQ(get(cs::tpm::replay_cel(bytes)).values, get(own().read(device)));
     auto reader = get(cs::tpm::CelLog::open(bytes));
     cs::tpm::CelRecord record;
     while (get(reader.next(record))) texts.push_back(cs::test::text_of(record.content));
@@ -57,10 +60,13 @@ class OwnLogTest : public cs::test::SealingTest {
     return directory->file("pcr-23." + std::to_string(device.generation().clock.reset_count) +
                            ".cel");
   }
+  virtual OwnRegister& own() { return pcr; }
+  virtual void reset_register() { get(reset_pcr(device, 23)); }
   void next_round() {
     directory.emplace();
-    get(reset_pcr(device, 23));
+    reset_register();
   }
+  void kill_it_anywhere();
 
   std::optional<TemporaryDirectory> directory{std::in_place};
   OwnPcr pcr{23, {HashAlgorithm::sha256, HashAlgorithm::sha1}};
@@ -89,7 +95,7 @@ TEST_F(OwnLogTest, ThereIsOneWriter) {
 }
 
 // What is lost, and when: every byte, every command, before it and after it.
-TEST_F(OwnLogTest, WhereverItIsKilledLogAndRegisterAgree) {
+void OwnLogTest::kill_it_anywhere() {
   const std::vector<std::string> events{"one", "two"};
   bool all = false;
   std::size_t completed = 0;
@@ -103,7 +109,7 @@ TEST_F(OwnLogTest, WhereverItIsKilledLogAndRegisterAgree) {
       tap.decide(cut_at(power, answered));
       std::size_t done = 0;
       {
-        auto log = OwnLog::open(device, pcr, {.directory = directory->path(), .disk = &disk});
+        auto log = OwnLog::open(device, own(), {.directory = directory->path(), .disk = &disk});
         for (const auto& event : events) done += log.ok() && append(*log, event).ok() ? 1U : 0U;
       }
       all = !power.over();
@@ -122,6 +128,10 @@ TEST_F(OwnLogTest, WhereverItIsKilledLogAndRegisterAgree) {
     }
   }
   EXPECT_GT(completed, 1U);
+}
+
+TEST_F(OwnLogTest, WhereverItIsKilledLogAndRegisterAgree) {
+  kill_it_anywhere();
 }
 
 TEST_F(OwnLogTest, AnErrorClosesItUntilItIsOpenedAnew) {
@@ -221,6 +231,60 @@ TEST_F(OwnLogTest, EachBootHasItsOwnAndFewOldOnesAreKept) {
     logs += entry.path().extension() == ".cel" ? 1U : 0U;
   }
   EXPECT_EQ(logs, 5U);
+}
+
+// In an extend index instead of a PCR.
+class OwnIndexLogTest : public OwnLogTest {
+ protected:
+  static constexpr std::uint32_t number = ExtendIndex::first;
+  static void SetUpTestSuite() {
+    OwnLogTest::SetUpTestSuite();
+    get(swtpm->tool({"tpm2_changeauth", "-c", "owner", "of the owner"}));
+  }
+  OwnIndexLogTest() { get(ExtendIndex::define(device, session, number, writer, owner)); }
+  void TearDown() override {
+    OwnLogTest::TearDown();
+    get(ExtendIndex::undefine(device, session, number, owner));
+  }
+  OwnRegister& own() override { return index; }
+  void reset_register() override {
+    get(ExtendIndex::undefine(device, session, number, owner));
+    get(ExtendIndex::define(device, session, number, writer, owner));
+  }
+
+  const cs::tpm::Auth owner = cs::test::auth_of("of the owner");
+  const cs::tpm::Auth writer = cs::test::auth_of("of the writer");
+  cs::tpm::SaltedSession session{cs::tpm::storage_root_key(owner)};
+  OwnIndex index{ExtendIndex(number, writer), session};
+};
+
+TEST_F(OwnIndexLogTest, WhereverItIsKilledLogAndRegisterAgree) {
+  kill_it_anywhere();
+}
+
+TEST_F(OwnIndexLogTest, WhatItsOwnersOtherProgramsExtendIsRefused) {
+  OwnLog log = get(open());
+  get(append(log, "one"));
+  get(index.extend(device, {Digest(HashAlgorithm::sha256, 5)}));
+  const auto refused = append(log, "two");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_TRUE(contains(refused.error().message(), "NV index 0x01d10225 is sha256:"));
+  EXPECT_TRUE(contains(refused.error().message(), "reboot needed"));
+}
+
+TEST_F(OwnIndexLogTest, BeginsAnewWithEachBoot) {
+  {
+    OwnLog log = get(open());
+    get(append(log, "before"));
+    swtpm->kill();
+    EXPECT_FALSE(append(log, "never").ok());
+  }
+  get(swtpm->power_on());
+  get(device.recover());
+  OwnLog log = get(open());
+  EXPECT_TRUE(logged(log).empty());
+  get(append(log, "after"));
+  EXPECT_EQ(logged(log), std::vector<std::string>{"after"});
 }
 
 }  // namespace
