@@ -51,11 +51,14 @@ void print_json(const Figures& figures) {
   std::cout << "\n]}\n";
 }
 
-int usage() {
-  std::cerr << "usage: tpm-bench [--json] [MEASUREMENT...]\nmeasurements:";
-  for (const Measurement& each : measurements) std::cerr << " " << each.name;
-  std::cerr << "\n";
-  return 2;
+int usage(std::ostream& out, int code) {
+  out << "usage: tpm-bench [--json] [MEASUREMENT...]\n"
+         "What the TPM library costs, as ratios in one run; exit code 1 if one is above its "
+         "limit.\n"
+         "measurements:";
+  for (const Measurement& each : measurements) out << " " << each.name;
+  out << "\n";
+  return code;
 }
 
 }  // namespace
@@ -66,7 +69,8 @@ int main(int argc, char** argv) {
   const auto is_known = [](std::string_view name) {
     return std::ranges::find(measurements, name, &Measurement::name) != measurements.end();
   };
-  if (!std::ranges::all_of(wanted, is_known)) return usage();
+  if (std::ranges::find(wanted, "--help") != wanted.end()) return usage(std::cout, 0);
+  if (!std::ranges::all_of(wanted, is_known)) return usage(std::cerr, 2);
   Figures figures;
   for (const Measurement& each : measurements) {
     if (!wanted.empty() && std::ranges::find(wanted, each.name) == wanted.end()) continue;
