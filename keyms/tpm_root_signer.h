@@ -14,9 +14,9 @@
 #include "base/result.h"
 #include "keyms/signer_protocol.h"
 #include "keyms/statement_check.h"
+#include "tpm/device/owner.h"
+#include "tpm/device/signing_key.h"
 #include "tpm/hash.h"
-#include "tpm/owner.h"
-#include "tpm/signing_key.h"
 
 namespace cs::keyms {
 

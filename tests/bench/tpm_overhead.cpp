@@ -15,10 +15,10 @@
 
 #include "tests/support/swtpm.h"
 #include "tests/support/unwrap.h"
-#include "tpm/attestation_key.h"
-#include "tpm/esys.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/signing_key.h"
+#include "tpm/device/attestation_key.h"
+#include "tpm/device/esys.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/signing_key.h"
 
 namespace cs::test {
 namespace {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/approval.h"
-#include "tpm/counter_area.h"
+#include "tpm/seal/approval.h"
+#include "tpm/seal/counter_area.h"
 
 namespace {
 

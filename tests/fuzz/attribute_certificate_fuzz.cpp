@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/attribute_certificate.h"
+#include "tpm/certificates/attribute_certificate.h"
 
 using namespace cs;
 using cs::fuzz::expect;

@@ -2,7 +2,7 @@
 // Any bytes as a boot log: what is told of it lies in it, and what it replays to is what it is
 // found to match.
 #include "tests/fuzz/fuzz.h"
-#include "tpm/boot_log.h"
+#include "tpm/logs/boot_log.h"
 
 namespace {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/cel.h"
+#include "tpm/logs/cel.h"
 
 namespace {
 

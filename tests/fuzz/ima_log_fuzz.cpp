@@ -9,7 +9,7 @@
 
 #include "base/unique_fd.h"
 #include "tests/fuzz/fuzz.h"
-#include "tpm/ima_log.h"
+#include "tpm/logs/ima_log.h"
 
 namespace {
 

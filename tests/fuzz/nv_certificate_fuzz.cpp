@@ -4,8 +4,8 @@
 #include <string>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/certificate.h"
-#include "tpm/nv_certificate.h"
+#include "tpm/certificates/certificate.h"
+#include "tpm/certificates/nv_certificate.h"
 
 using namespace cs;
 using cs::fuzz::expect;

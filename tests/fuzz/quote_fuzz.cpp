@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/certify.h"
-#include "tpm/quote.h"
+#include "tpm/evidence/certify.h"
+#include "tpm/evidence/quote.h"
 
 namespace {
 

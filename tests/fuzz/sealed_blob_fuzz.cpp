@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/sealed_blob.h"
+#include "tpm/seal/sealed_blob.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using cs::fuzz::expect;

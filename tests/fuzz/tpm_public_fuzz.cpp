@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.h"
-#include "tpm/key_check.h"
-#include "tpm/make_credential.h"
-#include "tpm/name.h"
-#include "tpm/public_key.h"
+#include "tpm/evidence/key_check.h"
+#include "tpm/evidence/make_credential.h"
+#include "tpm/evidence/name.h"
+#include "tpm/evidence/public_key.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include "tests/support/scratch.h"
 #include "tests/support/swtpm.h"
 #include "tools/bench/tpm_signing.h"
-#include "tpm/pcr_commands.h"
+#include "tpm/device/pcr_commands.h"
 
 namespace cs::test {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/byte_writer.h"
-#include "tpm/response.h"
+#include "tpm/device/response.h"
 
 namespace cs::test {
 

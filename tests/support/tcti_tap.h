@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "tpm/device.h"
+#include "tpm/device/device.h"
 
 namespace cs::test {
 

@@ -19,8 +19,8 @@
 #include "base/hex.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/unwrap.h"
+#include "tpm/evidence/public_key.h"
 #include "tpm/openssl.h"
-#include "tpm/public_key.h"
 
 namespace cs::test {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/attribute_certificate.h"
+#include "tpm/certificates/attribute_certificate.h"
 
 #include <gtest/gtest.h>
 #include <openssl/x509v3.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/boot_log.h"
+#include "tpm/logs/boot_log.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include "base/byte_writer.h"
 #include "tests/support/unwrap.h"
 #include "tests/unit/log_bytes.h"
-#include "tpm/boot_log.h"
+#include "tpm/logs/boot_log.h"
 
 namespace cs::test {
 

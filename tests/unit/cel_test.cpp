@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/cel.h"
+#include "tpm/logs/cel.h"
 
 #include <gtest/gtest.h>
 

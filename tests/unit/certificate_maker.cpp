@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "tests/support/unwrap.h"
-#include "tpm/der.h"
-#include "tpm/openssl_text.h"
+#include "tpm/certificates/der.h"
+#include "tpm/certificates/openssl_text.h"
 
 namespace cs::test {
 

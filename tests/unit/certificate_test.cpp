@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/certificate.h"
+#include "tpm/certificates/certificate.h"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include "tests/support/manual_clock.h"
 #include "tests/support/unwrap.h"
 #include "tests/unit/certificate_maker.h"
-#include "tpm/der.h"
-#include "tpm/manufacturer.h"
+#include "tpm/certificates/der.h"
+#include "tpm/certificates/manufacturer.h"
 
 namespace {
 

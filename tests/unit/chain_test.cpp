@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/chain.h"
+#include "tpm/certificates/chain.h"
 
 #include <gtest/gtest.h>
 #include <openssl/x509v3.h>
@@ -12,7 +12,7 @@
 #include "tests/support/unwrap.h"
 #include "tests/unit/certificate_maker.h"
 #include "tests/unit/temporary_directory.h"
-#include "tpm/der.h"
+#include "tpm/certificates/der.h"
 
 namespace {
 

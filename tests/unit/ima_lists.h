@@ -13,7 +13,7 @@
 #include "base/hex.h"
 #include "tests/support/unwrap.h"
 #include "tests/unit/log_bytes.h"
-#include "tpm/ima_log.h"
+#include "tpm/logs/ima_log.h"
 
 namespace cs::test {
 

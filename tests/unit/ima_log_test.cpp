@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/ima_log.h"
+#include "tpm/logs/ima_log.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/job_queue.h"
+#include "tpm/device/job_queue.h"
 
 #include <gtest/gtest.h>
 

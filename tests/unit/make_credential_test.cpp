@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/make_credential.h"
+#include "tpm/evidence/make_credential.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 
 #include "tests/support/require.h"
 #include "tests/unit/attester.h"
-#include "tpm/kdf.h"
-#include "tpm/name.h"
+#include "tpm/evidence/kdf.h"
+#include "tpm/evidence/name.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/nv_certificate.h"
+#include "tpm/certificates/nv_certificate.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/own_log.h"
+#include "tpm/seal/own_log.h"
 
 #include "tests/unit/power_cut.h"
 #include "tests/unit/sealing.h"

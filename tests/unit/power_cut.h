@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "tests/support/tcti_tap.h"
-#include "tpm/disk.h"
+#include "tpm/seal/disk.h"
 
 namespace cs::test {
 

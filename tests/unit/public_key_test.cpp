@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/public_key.h"
+#include "tpm/evidence/public_key.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "tests/unit/attester.h"
 #include "tpm/check.h"
-#include "tpm/name.h"
+#include "tpm/evidence/name.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tpm/quote.h"
+#include "tpm/evidence/quote.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "tests/support/require.h"
 #include "tests/unit/attester.h"
-#include "tpm/name.h"
+#include "tpm/evidence/name.h"
 
 namespace {
 

@@ -18,10 +18,10 @@
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
-#include "tpm/nv_counter.h"
+#include "tpm/device/pcr_commands.h"
 #include "tpm/openssl.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/seal.h"
+#include "tpm/seal/nv_counter.h"
+#include "tpm/seal/seal.h"
 
 namespace cs::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/unit/ima_lists.h"
 #include "tests/unit/sealing.h"
-#include "tpm/approval.h"
+#include "tpm/seal/approval.h"
 
 namespace {
 

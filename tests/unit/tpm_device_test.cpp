@@ -11,13 +11,13 @@
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
-#include "tpm/device.h"
-#include "tpm/esys.h"
-#include "tpm/owner.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
-#include "tpm/session.h"
-#include "tpm/status.h"
+#include "tpm/device/device.h"
+#include "tpm/device/esys.h"
+#include "tpm/device/owner.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
+#include "tpm/device/session.h"
+#include "tpm/device/status.h"
 
 namespace {
 

@@ -6,10 +6,10 @@
 
 #include "tests/support/require.h"
 #include "tests/unit/attester.h"
-#include "tpm/certify.h"
-#include "tpm/key_check.h"
-#include "tpm/name.h"
-#include "tpm/policy.h"
+#include "tpm/evidence/certify.h"
+#include "tpm/evidence/key_check.h"
+#include "tpm/evidence/name.h"
+#include "tpm/evidence/policy.h"
 
 namespace {
 

@@ -16,14 +16,14 @@
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
-#include "tpm/attestation_key.h"
-#include "tpm/authorization.h"
-#include "tpm/child_key.h"
-#include "tpm/marshal.h"
-#include "tpm/nv.h"
-#include "tpm/nv_counter.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/signing_key.h"
+#include "tpm/device/attestation_key.h"
+#include "tpm/device/authorization.h"
+#include "tpm/device/child_key.h"
+#include "tpm/device/marshal.h"
+#include "tpm/device/nv.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/signing_key.h"
+#include "tpm/seal/nv_counter.h"
 
 namespace {
 

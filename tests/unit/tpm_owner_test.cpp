@@ -11,10 +11,10 @@
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/unwrap.h"
-#include "tpm/esys.h"
-#include "tpm/owner.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
+#include "tpm/device/esys.h"
+#include "tpm/device/owner.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
 
 namespace {
 

@@ -6,8 +6,8 @@
 
 #include "tests/support/require.h"
 #include "tests/unit/attester.h"
-#include "tpm/name.h"
-#include "tpm/policy.h"
+#include "tpm/evidence/name.h"
+#include "tpm/evidence/policy.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "tpm/response.h"
+#include "tpm/device/response.h"
 
 namespace {
 

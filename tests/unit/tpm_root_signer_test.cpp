@@ -14,8 +14,8 @@
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/unit/signer_messages.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
 
 namespace cs::keyms {
 namespace {

@@ -3,9 +3,9 @@
 
 #include "tests/unit/boot_logs.h"
 #include "tests/unit/sealing.h"
-#include "tpm/capability.h"
-#include "tpm/cel.h"
-#include "tpm/seal.h"
+#include "tpm/device/capability.h"
+#include "tpm/logs/cel.h"
+#include "tpm/seal/seal.h"
 
 namespace {
 

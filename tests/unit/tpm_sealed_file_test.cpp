@@ -4,7 +4,7 @@
 #include "tests/unit/power_cut.h"
 #include "tests/unit/sealing.h"
 #include "tests/unit/temporary_directory.h"
-#include "tpm/sealed_file.h"
+#include "tpm/seal/sealed_file.h"
 
 namespace {
 

@@ -13,11 +13,11 @@
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
-#include "tpm/authorization.h"
-#include "tpm/esys.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
-#include "tpm/session.h"
+#include "tpm/device/authorization.h"
+#include "tpm/device/esys.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
+#include "tpm/device/session.h"
 
 namespace {
 

@@ -14,9 +14,9 @@
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
-#include "tpm/signing_key.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
+#include "tpm/device/signing_key.h"
 
 namespace cs::tpm {
 namespace {

@@ -11,8 +11,8 @@
 #include "base/byte_writer.h"
 #include "base/unique_fd.h"
 #include "tools/bench/tpm_measure.h"
-#include "tpm/boot_log.h"
-#include "tpm/ima_log.h"
+#include "tpm/logs/boot_log.h"
+#include "tpm/logs/ima_log.h"
 
 namespace cs::bench {
 

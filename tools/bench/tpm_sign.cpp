@@ -4,10 +4,10 @@
 
 #include "tools/bench/own_tpm.h"
 #include "tools/bench/tpm_measure.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
-#include "tpm/signing_key.h"
-#include "tpm/status.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
+#include "tpm/device/signing_key.h"
+#include "tpm/device/status.h"
 
 namespace cs::bench {
 

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "nfq-signer/key_from_keyms.h"
-#include "tpm/pcr_commands.h"
-#include "tpm/primary_keys.h"
+#include "tpm/device/pcr_commands.h"
+#include "tpm/device/primary_keys.h"
 
 namespace cs::bench {
 

@@ -17,7 +17,7 @@
 #include "keyms/tpm_root_signer.h"
 #include "nfq-signer/key.h"
 #include "nfq-signer/remote_signer.h"
-#include "tpm/owner.h"
+#include "tpm/device/owner.h"
 
 namespace cs::bench {
 

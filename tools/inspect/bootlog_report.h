@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tpm/boot_log.h"
+#include "tpm/logs/boot_log.h"
 
 namespace cs::inspect {
 

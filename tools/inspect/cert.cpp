@@ -5,7 +5,7 @@
 
 #include "tools/inspect/cert_judge.h"
 #include "tools/inspect/error_json.h"
-#include "tpm/nv_certificate.h"
+#include "tpm/certificates/nv_certificate.h"
 #include "tpm/small_file.h"
 
 namespace cs::inspect {

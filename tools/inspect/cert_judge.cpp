@@ -5,12 +5,12 @@
 #include <optional>
 #include <utility>
 
-#include "tpm/attribute_certificate.h"
-#include "tpm/certificate.h"
-#include "tpm/chain.h"
-#include "tpm/manufacturer.h"
-#include "tpm/nv_certificate.h"
-#include "tpm/vendor_roots.h"
+#include "tpm/certificates/attribute_certificate.h"
+#include "tpm/certificates/certificate.h"
+#include "tpm/certificates/chain.h"
+#include "tpm/certificates/manufacturer.h"
+#include "tpm/certificates/nv_certificate.h"
+#include "tpm/certificates/vendor_roots.h"
 
 namespace cs::inspect {
 

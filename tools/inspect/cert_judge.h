@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "tools/inspect/cert_report.h"
-#include "tpm/public_key.h"
+#include "tpm/evidence/public_key.h"
 
 namespace cs::inspect {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tpm/ima_log.h"
+#include "tpm/logs/ima_log.h"
 
 namespace cs::inspect {
 

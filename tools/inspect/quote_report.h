@@ -5,7 +5,7 @@
 #include <iosfwd>
 #include <string>
 
-#include "tpm/quote.h"
+#include "tpm/evidence/quote.h"
 
 namespace cs::inspect {
 

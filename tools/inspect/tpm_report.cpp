@@ -8,7 +8,7 @@
 #include "base/hex.h"
 #include "tools/inspect/cert_json.h"
 #include "tools/inspect/outcome.h"
-#include "tpm/manufacturer.h"
+#include "tpm/certificates/manufacturer.h"
 
 namespace cs::inspect {
 

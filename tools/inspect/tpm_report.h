@@ -10,7 +10,7 @@
 
 #include "base/result.h"
 #include "tools/inspect/cert_report.h"
-#include "tpm/status.h"
+#include "tpm/device/status.h"
 
 namespace cs::inspect {
 

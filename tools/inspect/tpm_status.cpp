@@ -7,7 +7,7 @@
 #include "tools/inspect/cert_judge.h"
 #include "tools/inspect/error_json.h"
 #include "tools/inspect/tpm_report.h"
-#include "tpm/vendor_roots.h"
+#include "tpm/certificates/vendor_roots.h"
 
 namespace cs::inspect {
 
