@@ -69,10 +69,7 @@ void FailedAuthorizations::held(ByteView entity, ByteView auth) {
 
 Result<void> call_authorized(Device& device, std::string_view asked, EsysHandle entity,
                              ByteView auth, const Device::Command& command) {
-  Out<TPM2B_NAME> name;
-  CS_CHECK(device.call(
-      asked, [&](ESYS_CONTEXT* esys) { return Esys_TR_GetName(esys, entity, name.out()); }));
-  const ByteView who = view(*name);
+  CS_TRY(const auto who, device.name_of(asked, entity));
   CS_CHECK(device.failed_authorizations().check(who, auth, device.clock().boot()).context(asked));
   constexpr TPM2B_AUTH nothing{};
   CS_TRY(TPM2B_AUTH value, sized<TPM2B_AUTH>(auth, "the auth value"));

@@ -233,6 +233,21 @@ Result<std::uint32_t> Device::tpm_handle(const Handle& handle) const {
   return handle.slot_->tpm;
 }
 
+Result<std::vector<std::uint8_t>> Device::name_of(std::string_view asked, EsysHandle entity) {
+  std::shared_ptr<Handle::Slot> kept;  // calling may take it out of the list
+  for (const auto& slot : state_->slots) {
+    if (slot->esys == entity) kept = slot;
+  }
+  if (kept && !kept->name.empty()) return kept->name;
+  Out<TPM2B_NAME> read;
+  CS_CHECK(
+      call(asked, [&](ESYS_CONTEXT* esys) { return Esys_TR_GetName(esys, entity, read.out()); }));
+  const ByteView name = view(*read);
+  std::vector<std::uint8_t> found(name.begin(), name.end());
+  if (kept && (kept->tpm >> TPM2_HR_SHIFT) != TPM2_HT_NV_INDEX) kept->name = found;
+  return found;
+}
+
 void Device::consumed(Handle handle) noexcept {
   std::erase(state_->slots, handle.slot_);
 }

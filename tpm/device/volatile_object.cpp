@@ -14,13 +14,9 @@ Result<const Handle*> VolatileObject::handle(Device& device) {
   if (device.resolve(handle_).ok()) return &handle_;
   CS_TRY(Handle loaded, load_(device).context("loading " + what_));
   CS_TRY(const EsysHandle esys_handle, device.resolve(loaded));
-  Out<TPM2B_NAME> read;
-  CS_CHECK(device.call("the Name of " + what_, [&](ESYS_CONTEXT* esys) {
-    return Esys_TR_GetName(esys, esys_handle, read.out());
-  }));
-  const ByteView name = view(*read);
-  if (name_.empty()) name_.assign(name.begin(), name.end());
-  if (!std::ranges::equal(name, name_)) {
+  CS_TRY(const auto name, device.name_of("the Name of " + what_, esys_handle));
+  if (name_.empty()) name_ = name;
+  if (name != name_) {
     return Error(ErrorKind::unverified, what_ + " comes back from the TPM as another one")
         .with_hint("was the TPM cleared or replaced, or does something sit in between?");
   }

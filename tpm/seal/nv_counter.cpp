@@ -32,11 +32,8 @@ Result<Handle> find(Device& device, std::uint32_t index) {
 // Its Name tells all of it.
 Result<bool> is(Device& device, const Handle& counter, const NvPublic& area) {
   CS_TRY(const EsysHandle handle, device.resolve(counter));
-  Out<TPM2B_NAME> name;
-  CS_CHECK(device.call("the Name of " + text(area.index), [&](ESYS_CONTEXT* esys) {
-    return Esys_TR_GetName(esys, handle, name.out());
-  }));
-  return std::ranges::equal(view(*name), name_of(area).bytes);
+  CS_TRY(const auto name, device.name_of("the Name of " + text(area.index), handle));
+  return std::ranges::equal(name, name_of(area).bytes);
 }
 
 // One of ours that has counted.
