@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "tools/inspect/bootlog_report.h"
-#include "tools/inspect/log_input.h"
+#include "tools/inspect/input.h"
+#include "tpm/small_file.h"
 
 namespace cs::inspect {
 
@@ -38,7 +39,7 @@ Result<BootlogReport> inspect(const BootlogOptions& options) {
 }  // namespace
 
 Outcome inspect_bootlog(const BootlogOptions& options, std::ostream& out, std::ostream& err) {
-  if (const auto usage = check_files(options.file, options.pcrs); !usage.ok()) {
+  if (const auto usage = check_files({options.file, options.pcrs}); !usage.ok()) {
     return fail(usage.error(), Outcome::usage, false, out, err);
   }
   const auto report = inspect(options);

@@ -4,7 +4,6 @@
 #include <ostream>
 
 #include "tools/inspect/cert_judge.h"
-#include "tools/inspect/error_json.h"
 #include "tpm/certificates/nv_certificate.h"
 #include "tpm/small_file.h"
 
@@ -33,11 +32,7 @@ Outcome inspect_cert(const CertOptions& options, const Clock& clock, std::ostrea
     return Outcome::usage;
   }
   const auto report = inspect(options, clock);
-  if (!report.ok()) {
-    err << "countersign: " << report.error().message() << "\n";
-    if (options.json) write_error_json(report.error(), out);
-    return Outcome::unreadable;
-  }
+  if (!report.ok()) return fail(report.error(), Outcome::unreadable, options.json, out, err);
   options.json ? write_json(*report, out) : write_text(*report, out);
   return report->verdict == "refused" ? Outcome::refused : Outcome::good;
 }

@@ -8,7 +8,8 @@
 #include <utility>
 
 #include "tools/inspect/ima_report.h"
-#include "tools/inspect/log_input.h"
+#include "tools/inspect/input.h"
+#include "tpm/small_file.h"
 
 namespace cs::inspect {
 
@@ -62,7 +63,7 @@ Result<ImaReport> inspect(const ImaOptions& options) {
 }  // namespace
 
 Outcome inspect_ima(const ImaOptions& options, std::ostream& out, std::ostream& err) {
-  if (const auto usage = check_files(options.file, options.pcrs); !usage.ok()) {
+  if (const auto usage = check_files({options.file, options.pcrs}); !usage.ok()) {
     return fail(usage.error(), Outcome::usage, false, out, err);
   }
   const auto report = inspect(options);

@@ -2,6 +2,10 @@
 // How a verb that reads something ends: its exit status, stable for scripts.
 #pragma once
 
+#include <iosfwd>
+
+#include "base/error.h"
+
 namespace cs::inspect {
 
 enum class Outcome {
@@ -13,5 +17,9 @@ enum class Outcome {
 
 // The version of everything printed with --json: grows when a field changes its meaning or goes.
 inline constexpr int schema_version = 1;
+
+// Tells the error, with --json in place of a report too: nothing was judged, or not all of it. Ends
+// as `outcome`.
+Outcome fail(const Error& error, Outcome outcome, bool json, std::ostream& out, std::ostream& err);
 
 }  // namespace cs::inspect

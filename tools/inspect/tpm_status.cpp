@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "tools/inspect/cert_judge.h"
-#include "tools/inspect/error_json.h"
 #include "tools/inspect/tpm_report.h"
 #include "tpm/certificates/vendor_roots.h"
 
@@ -54,11 +53,7 @@ Result<TpmReport> inspect(const TpmStatusOptions& options, const Clock& clock) {
 Outcome tpm_status(const TpmStatusOptions& options, const Clock& clock, std::ostream& out,
                    std::ostream& err) {
   const auto report = inspect(options, clock);
-  if (!report.ok()) {
-    err << "countersign: " << report.error().message() << "\n";
-    if (options.json) write_error_json(report.error(), out);
-    return Outcome::unreadable;
-  }
+  if (!report.ok()) return fail(report.error(), Outcome::unreadable, options.json, out, err);
   options.json ? write_json(*report, out) : write_text(*report, out);
   return report->is_refused() ? Outcome::refused : Outcome::good;
 }

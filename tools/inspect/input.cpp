@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tools/inspect/log_input.h"
+#include "tools/inspect/input.h"
 
-#include <ostream>
+#include <algorithm>
 
-#include "tools/inspect/error_json.h"
+#include "tpm/small_file.h"
 
 namespace cs::inspect {
 
@@ -13,12 +13,10 @@ constexpr std::size_t most_pcrs = 65536;
 
 }  // namespace
 
-Result<void> check_files(const std::string& log, const std::string& pcrs) {
-  if (log.empty()) return Error(ErrorKind::invalid, "no log is named");
-  if (log == "-" && pcrs == "-") {
-    return Error(ErrorKind::invalid, "standard input can be only one of the files");
-  }
-  return {};
+Result<void> check_files(std::initializer_list<std::string_view> files) {
+  if (files.begin()->empty()) return Error(ErrorKind::invalid, "no file is named");
+  if (std::ranges::count(files, "-") <= 1) return {};
+  return Error(ErrorKind::invalid, "standard input can be only one of the files");
 }
 
 Result<tpm::PcrValues> read_pcrs(const std::string& file) {
@@ -31,12 +29,6 @@ Result<tpm::PcrValues> read_pcrs(const std::string& file) {
         .with_hint("its lines are like sha256:0=hex");
   }
   return values;
-}
-
-Outcome fail(const Error& error, Outcome outcome, bool json, std::ostream& out, std::ostream& err) {
-  err << "countersign: " << error.message() << "\n";
-  if (json) write_error_json(error, out);
-  return outcome;
 }
 
 }  // namespace cs::inspect
