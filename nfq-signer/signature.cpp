@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "base/openssl.h"
 #include "base/panic.h"
 #include "nfq-signer/hash.h"
 
@@ -26,20 +27,13 @@ namespace cs {
 
 namespace {
 
-template <auto release>
-struct Release {
-  template <class T>
-  void operator()(T* object) const noexcept {
-    release(object);
-  }
-};
-using Bn = std::unique_ptr<BIGNUM, Release<BN_free>>;
-using SecretBn = std::unique_ptr<BIGNUM, Release<BN_clear_free>>;
-using BnContext = std::unique_ptr<BN_CTX, Release<BN_CTX_free>>;
-using Group = std::unique_ptr<EC_GROUP, Release<EC_GROUP_free>>;
-using Point = std::unique_ptr<EC_POINT, Release<EC_POINT_free>>;
-using EcKey = std::unique_ptr<EC_KEY, Release<EC_KEY_free>>;
-using EcdsaSig = std::unique_ptr<ECDSA_SIG, Release<ECDSA_SIG_free>>;
+using Bn = Openssl<BIGNUM, BN_free>;
+using SecretBn = Openssl<BIGNUM, BN_clear_free>;
+using BnContext = Openssl<BN_CTX, BN_CTX_free>;
+using Group = Openssl<EC_GROUP, EC_GROUP_free>;
+using Point = Openssl<EC_POINT, EC_POINT_free>;
+using EcKey = Openssl<EC_KEY, EC_KEY_free>;
+using EcdsaSig = Openssl<ECDSA_SIG, ECDSA_SIG_free>;
 
 constexpr std::size_t scalar_size = 32;
 constexpr std::size_t point_size = 65;

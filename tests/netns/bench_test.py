@@ -14,10 +14,10 @@ from pathlib import Path
 
 import require
 
-DRAIN = {"accept", "example", "mangle", "naive", "sign", "accept-in", "verify", "drop", "flood"}
-LIVE = DRAIN | {"sign-tpm", "sign-remote-1ms", "sign-remote-20ms", "accept-twice", "end-to-end"}
-LIVE_RATIOS = {"sign-tpm/sign", "end-to-end/accept", "calm latency end-to-end/accept"}
-RATIOS = {"mangle/accept", "sign/accept", "sign/mangle", "sign/naive", "sign/example-accept", "verify/accept", "flood/drop"}
+DRAIN = {"accept", "example", "mangle", "naive", "sign", "sign-tpm", "accept-in", "verify", "drop", "flood"}
+LIVE = DRAIN | {"sign-remote-1ms", "sign-remote-20ms", "accept-twice", "end-to-end"}
+LIVE_RATIOS = {"end-to-end/accept", "calm latency end-to-end/accept"}
+RATIOS = {"mangle/accept", "sign/accept", "sign/mangle", "sign/naive", "sign/example-accept", "sign-tpm/sign", "verify/accept", "flood/drop"}
 MODE_KEYS = {"mode", "setup", "batch", "pps", "gbps", "cpu_us_per_packet", "latency_us", "overhead_bytes", "memory_mib", "drops"}
 ALL_DROPPED = {"drop": {"unseen"}, "flood": {"bad_tag"}}
 PROGRAM = ""

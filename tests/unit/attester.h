@@ -17,10 +17,10 @@
 #include <vector>
 
 #include "base/hex.h"
+#include "base/openssl.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/unwrap.h"
 #include "tpm/evidence/public_key.h"
-#include "tpm/openssl.h"
 
 namespace cs::test {
 
@@ -89,7 +89,7 @@ class Attester {
 };
 
 inline std::string pem_of(const EVP_PKEY* key) {
-  const tpm::Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
+  const Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
   PEM_write_bio_PUBKEY(bio.get(), key);
   char* text = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &text);
@@ -112,7 +112,7 @@ class Forger {
     return area;
   }
   [[nodiscard]] tpm::Bytes sign(ByteView message, const EVP_MD* hash = EVP_sha256()) const {
-    const tpm::Openssl<EVP_MD_CTX, EVP_MD_CTX_free> context(EVP_MD_CTX_new());
+    const Openssl<EVP_MD_CTX, EVP_MD_CTX_free> context(EVP_MD_CTX_new());
     tpm::Bytes der(128);
     std::size_t size = der.size();
     EVP_DigestSignInit(context.get(), nullptr, hash, nullptr, key_.get());
@@ -127,13 +127,13 @@ class Forger {
   [[nodiscard]] tpm::Bytes coordinate(const char* name) const {
     BIGNUM* number = nullptr;
     EVP_PKEY_get_bn_param(key_.get(), name, &number);
-    const tpm::Openssl<BIGNUM, BN_free> owner(number);
+    const Openssl<BIGNUM, BN_free> owner(number);
     tpm::Bytes bytes(32);
     BN_bn2binpad(number, bytes.data(), 32);
     return bytes;
   }
 
-  tpm::Openssl<EVP_PKEY, EVP_PKEY_free> key_;
+  Openssl<EVP_PKEY, EVP_PKEY_free> key_;
 };
 
 }  // namespace cs::test

@@ -15,7 +15,6 @@ namespace cs::test {
 namespace {
 
 using tpm::make_der;
-using tpm::Openssl;
 using Certificate = Openssl<X509, X509_free>;
 using Name = Openssl<X509_NAME, X509_NAME_free>;
 

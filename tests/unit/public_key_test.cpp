@@ -23,7 +23,7 @@ using cs::tpm::Curve;
 using cs::tpm::PublicArea;
 using cs::tpm::PublicKey;
 
-using Key = cs::tpm::Openssl<EVP_PKEY, EVP_PKEY_free>;
+using Key = cs::Openssl<EVP_PKEY, EVP_PKEY_free>;
 
 TEST(PublicKey, IsReadFromEachForm) {
   const Forger forger;

@@ -13,13 +13,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/openssl.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
 #include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
 #include "tpm/device/pcr_commands.h"
-#include "tpm/openssl.h"
 #include "tpm/seal/nv_counter.h"
 #include "tpm/seal/seal.h"
 
@@ -32,12 +32,12 @@ inline std::string text_of(ByteView bytes) {
   return {bytes.begin(), bytes.end()};
 }
 
-using PrivateKey = tpm::Openssl<EVP_PKEY, EVP_PKEY_free>;
+using PrivateKey = Openssl<EVP_PKEY, EVP_PKEY_free>;
 inline PrivateKey new_key(const char* curve = "P-256") {
   return PrivateKey(EVP_EC_gen(curve));
 }
 inline tpm::PublicKey public_key(EVP_PKEY* key) {
-  const tpm::Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
+  const Openssl<BIO, BIO_free> bio(BIO_new(BIO_s_mem()));
   PEM_write_bio_PUBKEY(bio.get(), key);
   char* text = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &text);

@@ -19,7 +19,7 @@ const std::vector<Mode>& all_modes() {
       {.name = "mangle", .first = mangle},
       {.name = "naive", .first = naive},
       {.name = "sign", .first = sign},
-      {.name = "sign-tpm", .first = sign_tpm, .can_drain = false},
+      {.name = "sign-tpm", .first = sign_tpm},
       {.name = remote, .first = sign_remote, .can_drain = false},
       {.name = "accept-in",
        .path = Path::in,

@@ -76,6 +76,9 @@ Result<void> Run::start_tpm() {
     std::erase_if(modes_, needs_one);
     return {};
   }
+  // A real TPM costs no processor. What stands in for it, and all threads on the way to it, stay
+  // beside the workers, whom waking them would else interrupt.
+  if (cores_.size() > options_.queues) stay_on(cores_, 0, 1);
   auto started = OwnTpm::start();
   if (!started.ok() && started.error().kind() == ErrorKind::not_found) {
     say("mode sign-tpm is left out: " + started.error().message());
@@ -86,6 +89,7 @@ Result<void> Run::start_tpm() {
   const LaneRange lanes{0, static_cast<std::uint16_t>(options_.queues - 1)};
   CS_TRY(signing_,
          TpmSigning::start(clock_, {tpm_->tcti(), tpm_->file("keymsd"), keys_.scope(), lanes}));
+  stay_on(cores_, 0, cores_.size() + 1);
   return {};
 }
 

@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "base/hex.h"
+#include "base/openssl.h"
 #include "tpm/certificates/der.h"
-#include "tpm/openssl.h"
 
 namespace cs::tpm {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tpm/openssl.h"
+#include "base/openssl.h"
 
 namespace cs::tpm {
 

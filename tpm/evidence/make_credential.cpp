@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "base/byte_writer.h"
+#include "base/openssl.h"
 #include "tpm/evidence/kdf.h"
 #include "tpm/evidence/public_key.h"
-#include "tpm/openssl.h"
 
 namespace cs::tpm {
 

@@ -12,7 +12,7 @@
 #include <array>
 #include <utility>
 
-#include "tpm/openssl.h"
+#include "base/openssl.h"
 
 namespace cs::tpm {
 

@@ -5,8 +5,8 @@
 
 #include <string_view>
 
+#include "base/openssl.h"
 #include "tpm/evidence/public_key.h"
-#include "tpm/openssl.h"
 
 namespace cs::tpm {
 

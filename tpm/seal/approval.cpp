@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/endian.h"
+#include "base/openssl.h"
 #include "tpm/evidence/name.h"
 #include "tpm/evidence/policy.h"
-#include "tpm/openssl.h"
 #include "tpm/seal/counter_area.h"
 
 namespace cs::tpm {

@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "tpm/openssl.h"
+#include "base/openssl.h"
 
 namespace cs::tpm {
 

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-namespace cs::tpm {
+namespace cs {
 
 template <auto release>
 struct OpensslRelease {
@@ -29,4 +29,4 @@ using Openssl = std::unique_ptr<T, OpensslRelease<release>>;
   return {kind, tried + ": OpenSSL says: " + (reason == nullptr ? "nothing" : reason)};
 }
 
-}  // namespace cs::tpm
+}  // namespace cs
