@@ -269,6 +269,35 @@ TEST_F(SessionTest, AFailureOfOurOwnIsFinal) {
   EXPECT_EQ(attempts, 2);
 }
 
+TEST_F(SessionTest, AWrongAuthValueIsNotedForTheNextProcess) {
+  auto noting = options();
+  noting.failures = swtpm->file("failures");
+  const std::uint32_t before = get(read_lockout(device)).failures;
+  const auto begin_anew = [&] {
+    { const Device closed = std::move(device); }
+    device = get(Device::open(noting));
+    srk = cs::tpm::storage_root_key();
+  };
+  for (const char* refused : {"TPM_RC_AUTH_FAIL for session 1", "this one is not proved"}) {
+    begin_anew();
+    const Handle sealed = seal(std::nullopt, "right");
+    const auto done = unseal_with(sealed, "wrong");
+    ASSERT_FALSE(done.ok());
+    EXPECT_NE(done.error().message().find(refused), std::string::npos) << done.error().message();
+  }
+  EXPECT_EQ(get(read_lockout(device)).failures, before + 1);
+  noting.failures += "/nowhere";
+  begin_anew();
+  clock.advance(std::chrono::hours(2));
+  const auto unnoted = unseal_with(seal(std::nullopt, "right"), "wrong");
+  EXPECT_NE(unnoted.error().message().find("not noted for the next process: opening "),
+            std::string::npos);
+  get(device.call("TPM2_DictionaryAttackLockReset", [](ESYS_CONTEXT* esys) {
+    return Esys_DictionaryAttackLockReset(esys, ESYS_TR_RH_LOCKOUT, ESYS_TR_PASSWORD, ESYS_TR_NONE,
+                                          ESYS_TR_NONE);
+  }));
+}
+
 TEST_F(SessionTest, AWrongAuthValueIsShownOnceAnHour) {
   const Handle sealed = seal(std::nullopt, "right");
   get(unseal_with(sealed, "right"));

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tpm/device/authorization.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <utility>
 
 #include "base/panic.h"
+#include "base/unique_fd.h"
 #include "tpm/device/esys.h"
+#include "tpm/small_file.h"
 
 namespace cs::tpm {
 
@@ -19,10 +27,42 @@ bool is_counted(TSS2_RC answer) {
   return (answer & ~which) == TPM2_RC_AUTH_FAIL;
 }
 
+constexpr std::size_t most_note = 32;
+
+std::string minutes_to(BootTime then, BootTime now) {
+  return std::to_string(std::chrono::ceil<std::chrono::minutes>(then - now).count()) +
+         " min: the TPM locks after a few wrong ones";
+}
+
 }  // namespace
 
-FailedAuthorizations::FailedAuthorizations() : salt_() {
+FailedAuthorizations::FailedAuthorizations(std::string note, const Clock& clock)
+    : salt_(), note_(std::move(note)) {
   if (RAND_bytes(salt_.data(), static_cast<int>(salt_.size())) != 1) panic("RAND_bytes");
+  if (note_.empty()) return;
+  const auto text = read_small_file(note_, most_note);
+  if (!text.ok() && text.error().kind() == ErrorKind::not_found) return;
+  std::int64_t seconds = 0;
+  const bool is_read =
+      text.ok() &&
+      std::from_chars(reinterpret_cast<const char*>(text->data()),
+                      reinterpret_cast<const char*>(text->data() + text->size()), seconds)
+              .ec == std::errc();
+  const std::int64_t now = to_time_t(clock.wall());
+  const std::chrono::seconds age(is_read && seconds >= 0 && seconds <= now ? now - seconds : 0);
+  if (age < wait) noted_until_ = clock.boot() + wait - age;
+}
+
+Result<void> FailedAuthorizations::write_note(WallTime when) const {
+  const std::string text = std::to_string(to_time_t(when)) + "\n";
+  const UniqueFd file(::open(note_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                             S_IRUSR | S_IWUSR));
+  if (!file) return from_errno(errno, "opening " + note_);
+  if (::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+      ::fsync(file.get()) == 0) {
+    return {};
+  }
+  return from_errno(errno, "writing " + note_);
 }
 
 Digest FailedAuthorizations::digest(ByteView entity, ByteView auth) const {
@@ -34,30 +74,29 @@ Digest FailedAuthorizations::digest(ByteView entity, ByteView auth) const {
 Result<void> FailedAuthorizations::check(ByteView entity, ByteView auth, BootTime now) const {
   const Digest what = digest(entity, auth);
   const bool is_guess = !auth.empty() && std::ranges::find(right_, what) == right_.end();
+  BootTime until = is_guess ? noted_until_ : BootTime::min();
   for (const Failure& failure : failures_) {
-    const auto since = now - failure.when;
-    const bool is_same = failure.what == what;
-    if (since >= wait || !(is_same || (is_guess && failure.counted))) continue;
-    const auto minutes =
-        std::to_string(std::chrono::ceil<std::chrono::minutes>(wait - since).count());
-    constexpr auto locks = " min: the TPM locks after a few wrong ones";
-    if (is_same) {
+    if (failure.what == what && now < failure.when + wait) {
       return Error(ErrorKind::denied, "this auth value has failed for the same object before")
           .with_retry(Retry::after_delay)
-          .with_hint("correct it, or wait " + minutes + locks);
+          .with_hint("correct it, or wait " + minutes_to(failure.when + wait, now));
     }
-    return Error(ErrorKind::denied, "an auth value has failed before, and this one is not proved")
-        .with_retry(Retry::after_delay)
-        .with_hint("make sure that it is right, and wait " + minutes + locks);
+    if (is_guess && failure.counted) until = std::max(until, failure.when + wait);
   }
-  return {};
+  if (now >= until) return {};
+  return Error(ErrorKind::denied, "an auth value has failed before, and this one is not proved")
+      .with_retry(Retry::after_delay)
+      .with_hint("make sure that it is right, and wait " + minutes_to(until, now) +
+                 (until > noted_until_ ? "" : ", as " + note_ + " notes"));
 }
 
-void FailedAuthorizations::failed(ByteView entity, ByteView auth, BootTime now, bool counted) {
+Result<void> FailedAuthorizations::failed(ByteView entity, ByteView auth, const Clock& clock,
+                                          bool counted) {
   const Digest what = digest(entity, auth);
   std::erase(right_, what);
   if (failures_.size() == most) failures_.erase(failures_.begin());
-  failures_.push_back({what, now, counted});
+  failures_.push_back({what, clock.boot(), counted});
+  return counted && !note_.empty() ? write_note(clock.wall()) : Result<void>();
 }
 
 void FailedAuthorizations::held(ByteView entity, ByteView auth) {
@@ -87,7 +126,10 @@ Result<void> call_authorized(Device& device, std::string_view asked, EsysHandle 
   if (done.ok()) {
     failures.held(who, auth);
   } else if (device.last_trouble() == Trouble::authorisation) {
-    failures.failed(who, auth, device.clock().boot(), counted);
+    const auto noted = failures.failed(who, auth, device.clock(), counted);
+    if (!noted.ok()) {
+      return std::move(done).context("not noted for the next process: " + noted.error().message());
+    }
   }
   return done;
 }

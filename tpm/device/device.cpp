@@ -95,7 +95,8 @@ struct Device::State {
 
   explicit State(DeviceOptions given)
       : options(std::move(given)),
-        clock(options.clock != nullptr ? *options.clock : system_clock()) {}
+        clock(options.clock != nullptr ? *options.clock : system_clock()),
+        failed(options.failures, clock) {}
 };
 
 Device::Device(std::unique_ptr<State> state) : state_(std::move(state)) {}

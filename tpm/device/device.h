@@ -81,6 +81,9 @@ struct DeviceOptions {
   // at once), and how long recover() tries before it fails.
   std::chrono::milliseconds repeat_for{5000};
   std::chrono::milliseconds reconnect_for{2000};
+  // Where a failed authorisation is noted for the next process: FailedAuthorizations. Empty:
+  // nowhere.
+  std::string failures = {};
   // Seams for tests. The clock must outlive the device; null: the kernel's.
   std::function<Result<Tcti>(const std::string&)> connect = connect_tcti;
   const Clock* clock = nullptr;
