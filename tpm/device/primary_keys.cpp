@@ -129,13 +129,12 @@ Result<Handle> find_persistent(Device& device, TPM2_HANDLE first, TPM2_HANDLE la
   return Handle();
 }
 
+// The hierarchy's auth value is shown in `session`.
 Result<Handle> create_primary(Device& device, std::string_view what, ESYS_TR hierarchy,
-                              const Auth& auth, const TPM2B_PUBLIC& shape) {
+                              EsysHandle session, const Auth& auth, const TPM2B_PUBLIC& shape) {
   constexpr TPM2B_SENSITIVE_CREATE sensitive{};
   constexpr TPM2B_DATA outside{};
   constexpr TPML_PCR_SELECTION no_pcrs{};
-  CS_TRY(const HierarchySession session, HierarchySession::open(device, auth));
-  CS_TRY(const EsysHandle with, session.use(device));
   EsysHandle made = ESYS_TR_NONE;
   const std::string asked = "TPM2_CreatePrimary of " + std::string(what);
   CS_CHECK(call_authorized(device, asked, hierarchy, view(auth), [&](ESYS_CONTEXT* esys) {
@@ -143,11 +142,18 @@ Result<Handle> create_primary(Device& device, std::string_view what, ESYS_TR hie
     Out<TPM2B_CREATION_DATA> data;
     Out<TPM2B_DIGEST> hash;
     Out<TPMT_TK_CREATION> ticket;
-    return Esys_CreatePrimary(esys, hierarchy, with, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &shape,
-                              &outside, &no_pcrs, &made, area.out(), data.out(), hash.out(),
+    return Esys_CreatePrimary(esys, hierarchy, session, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive,
+                              &shape, &outside, &no_pcrs, &made, area.out(), data.out(), hash.out(),
                               ticket.out());
   }));
   return device.adopt(made);
+}
+
+Result<Handle> create_primary(Device& device, std::string_view what, ESYS_TR hierarchy,
+                              const Auth& auth, const TPM2B_PUBLIC& shape) {
+  CS_TRY(const HierarchySession session, HierarchySession::open(device, auth));
+  CS_TRY(const EsysHandle opened, session.use(device));
+  return create_primary(device, what, hierarchy, opened, auth, shape);
 }
 
 }  // namespace
@@ -164,8 +170,8 @@ ByteView view(const Auth& auth) noexcept {
 Result<HierarchySession> HierarchySession::open(Device& device, const Auth& auth) {
   HierarchySession opened;
   if (view(auth).empty()) return opened;
-  CS_TRY(const Handle salt_key, create_primary(device, "a key to salt with", ESYS_TR_RH_NULL, {},
-                                               srk_templates().front()));
+  CS_TRY(const Handle salt_key, create_primary(device, "a key to salt with", ESYS_TR_RH_NULL,
+                                               ESYS_TR_PASSWORD, {}, srk_templates().front()));
   CS_TRY(opened.session_, Session::hmac(device, salt_key));
   return opened;
 }

@@ -68,12 +68,12 @@ TPM2B_NV_PUBLIC to_tpm(const NvPublic& area) {
 
 Result<void> increment(Device& device, const Handle& counter, std::uint32_t index,
                        const Auth& owner) {
-  CS_TRY(const EsysHandle handle, device.resolve(counter));
+  CS_TRY(const EsysHandle item, device.resolve(counter));
   CS_TRY(const HierarchySession session, HierarchySession::open(device, owner));
-  CS_TRY(const EsysHandle with, session.use(device));
+  CS_TRY(const EsysHandle opened, session.use(device));
   return call_authorized(device, "TPM2_NV_Increment of " + text(index), ESYS_TR_RH_OWNER,
                          view(owner), [&](ESYS_CONTEXT* esys) {
-                           return Esys_NV_Increment(esys, ESYS_TR_RH_OWNER, handle, with,
+                           return Esys_NV_Increment(esys, ESYS_TR_RH_OWNER, item, opened,
                                                     ESYS_TR_NONE, ESYS_TR_NONE);
                          });
 }
