@@ -26,7 +26,9 @@ class Unsealed {
   Unsealed& operator=(Unsealed&&) = delete;
   Unsealed(const Unsealed&) = delete;
   Unsealed& operator=(const Unsealed&) = delete;
-  ~Unsealed() { explicit_bzero(bytes_.data(), bytes_.size()); }
+  ~Unsealed() {
+    if (!bytes_.empty()) explicit_bzero(bytes_.data(), bytes_.size());  // moved from: null
+  }
 
   [[nodiscard]] ByteView bytes() const noexcept { return bytes_; }
   [[nodiscard]] ByteSpan bytes() noexcept { return bytes_; }
