@@ -69,12 +69,12 @@ class TpmStatus(unittest.TestCase):
     def tool(self, *words):
         subprocess.run(words, check=True, timeout=60, stdout=subprocess.DEVNULL, env=os.environ | {"TPM2TOOLS_TCTI": self.tcti})
 
-    def hold(self, blob):
+    def hold(self, blob, index=EK_P256):
         """Puts it where a maker puts the certificate of the P-256 endorsement key."""
         path = self.dir / "blob"
         path.write_bytes(blob)
-        self.tool("tpm2_nvdefine", EK_P256, "-C", "p", "-s", str(len(blob)), "-a", "ppwrite|ppread|ownerread|authread|no_da|platformcreate")
-        self.tool("tpm2_nvwrite", EK_P256, "-C", "p", "-i", str(path))
+        self.tool("tpm2_nvdefine", index, "-C", "p", "-s", str(len(blob)), "-a", "ppwrite|ppread|ownerread|authread|no_da|platformcreate")
+        self.tool("tpm2_nvwrite", index, "-C", "p", "-i", str(path))
 
     def status(self, *more):
         return run("tpm", "status", "--tcti", self.tcti, *more)
@@ -93,7 +93,7 @@ class TpmStatus(unittest.TestCase):
         self.assertIsNone(json.loads(self.status("--json", "--no-signing").stdout)["signatures_per_second"])
 
     def judge(self, key):
-        """What is said of a maker's certificate of this key: the exit code, the verdict, the codes of the checks that failed."""
+        """What is said of a maker's certificate of this key: the exit code, the verdict, the checks that do not hold."""
         self.hold(endorsement(key) + bytes(20))  # padded, as real ones are
         roots = self.dir / "roots"
         roots.mkdir()
@@ -101,16 +101,20 @@ class TpmStatus(unittest.TestCase):
         done = self.status("--no-signing", "--json", "--roots", str(roots))
         (found,) = json.loads(done.stdout)["endorsement_certificates"]
         self.assertEqual(found["index"], EK_P256)
-        return done.returncode, found["verdict"], [c["code"] for c in found["certificates"][0]["checks"] if c["verdict"] != "good"]
+        return done.returncode, found["verdict"], {c["code"]: c["verdict"] for c in found["certificates"][0]["checks"] if c["verdict"] != "good"}
 
     def test_a_certificate_of_the_tpms_own_key_is_good(self):
         self.tool("tpm2_createek", "-G", "ecc", "-c", str(self.dir / "ek"), "-f", "pem", "-u", str(self.dir / "ek.pem"))
         self.tool("tpm2_flushcontext", "-t")
         key = serialization.load_pem_public_key((self.dir / "ek.pem").read_bytes())
-        self.assertEqual(self.judge(key), (0, "good", []))
+        self.assertEqual(self.judge(key), (0, "good", {}))
 
     def test_a_certificate_of_another_tpms_key_is_refused(self):
-        self.assertEqual(self.judge(ec.generate_private_key(ec.SECP256R1()).public_key()), (1, "refused", ["key_matches"]))
+        self.assertEqual(self.judge(ec.generate_private_key(ec.SECP256R1()).public_key()), (1, "refused", {"key_matches": "refused"}))
+
+    def test_a_key_made_otherwise_cannot_be_compared(self):
+        self.hold(b"a nonce of the maker's", "0x01c0000b")
+        self.assertEqual(self.judge(ec.generate_private_key(ec.SECP256R1()).public_key()), (1, "refused", {"key_matches": "unchecked"}))
 
     def test_nonsense_in_its_place_is_refused(self):
         self.hold(b"no certificate at all")

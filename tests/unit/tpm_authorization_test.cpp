@@ -47,10 +47,12 @@ TEST_F(Noted, KeepsTheNextProcessFromGuessing) {
   EXPECT_EQ(refusal(), "");
   get(fail());
   clock.advance(std::chrono::minutes(20));
-  EXPECT_EQ(refusal(),
-            "an auth value has failed before, and this one is not proved; make sure that it is "
-            "right, and wait 40 min: the TPM locks after a few wrong ones, as " +
-                note + " notes");
+  EXPECT_EQ(
+      refusal(),
+      "an auth value has failed before, and this one is not proved; make sure that it is "
+      "right, and wait 40 min: the TPM locks after a few wrong ones; who knows it to be right: "
+      "rm " +
+          note + " and start again");
   EXPECT_EQ(refusal(next(), ""), "");  // no guess
   clock.advance(std::chrono::minutes(39));
   EXPECT_NE(refusal(), "");
@@ -79,10 +81,13 @@ TEST_F(Noted, WhatTheTpmDoesNotCountIsNot) {
 
 TEST_F(Noted, OneThatNobodyCanReadIsOfNow) {
   for (const std::string_view text :
-       {"", "soon", "-1", "99999999999999999999", "1700003601", "9223372036854775807"}) {
+       {"", "\n", "soon\n", "-1\n", "1700000", "1699990000", "1699990000 \n", "1699990000\n\n",
+        "99999999999999999999\n", "1700003601\n", "9223372036854775807\n"}) {
     write(text);
     EXPECT_NE(refusal().find("wait 60 min"), std::string::npos) << text;
   }
+  write("1699990000\n");
+  EXPECT_EQ(refusal(), "");
   write(std::string(1000, '1'));
   EXPECT_NE(refusal(), "");
   std::filesystem::remove(note);

@@ -67,6 +67,23 @@ class Run {
   std::unique_ptr<TpmSigning> signing_;  // of mode sign-tpm
 };
 
+// A real TPM costs no processor. What stands in for it, and all threads on the way to it, stay
+// beside the workers, whom waking them would else interrupt: they inherit where this thread is.
+class BesideWorkers {
+ public:
+  BesideWorkers(const std::vector<int>& cores, std::size_t workers) : cores_(cores) {
+    if (cores.size() > workers) stay_on(cores, 0, 1);
+  }
+  BesideWorkers(const BesideWorkers&) = delete;
+  BesideWorkers& operator=(const BesideWorkers&) = delete;
+  BesideWorkers(BesideWorkers&&) = delete;
+  BesideWorkers& operator=(BesideWorkers&&) = delete;
+  ~BesideWorkers() { stay_on(cores_, 0, cores_.size() + 1); }  // anywhere
+
+ private:
+  const std::vector<int>& cores_;
+};
+
 // Where there is none, its mode is left out.
 Result<void> Run::start_tpm() {
   const auto needs_one = [](const Mode& mode) { return mode.first == EngineKind::sign_tpm; };
@@ -76,9 +93,7 @@ Result<void> Run::start_tpm() {
     std::erase_if(modes_, needs_one);
     return {};
   }
-  // A real TPM costs no processor. What stands in for it, and all threads on the way to it, stay
-  // beside the workers, whom waking them would else interrupt.
-  if (cores_.size() > options_.queues) stay_on(cores_, 0, 1);
+  const BesideWorkers here(cores_, options_.queues);
   auto started = OwnTpm::start();
   if (!started.ok() && started.error().kind() == ErrorKind::not_found) {
     say("mode sign-tpm is left out: " + started.error().message());
@@ -89,7 +104,6 @@ Result<void> Run::start_tpm() {
   const LaneRange lanes{0, static_cast<std::uint16_t>(options_.queues - 1)};
   CS_TRY(signing_,
          TpmSigning::start(clock_, {tpm_->tcti(), tpm_->file("keymsd"), keys_.scope(), lanes}));
-  stay_on(cores_, 0, cores_.size() + 1);
   return {};
 }
 

@@ -43,11 +43,14 @@ FailedAuthorizations::FailedAuthorizations(std::string note, const Clock& clock)
   const auto text = read_small_file(note_, most_note);
   if (!text.ok() && text.error().kind() == ErrorKind::not_found) return;
   std::int64_t seconds = 0;
-  const bool is_read =
-      text.ok() &&
-      std::from_chars(reinterpret_cast<const char*>(text->data()),
-                      reinterpret_cast<const char*>(text->data() + text->size()), seconds)
-              .ec == std::errc();
+  // Its line must be whole: half a number is a moment long ago.
+  bool is_read = text.ok() && !text->empty() && text->back() == '\n';
+  if (is_read) {
+    const auto* const first = reinterpret_cast<const char*>(text->data());
+    const char* const end = first + text->size() - 1;
+    const auto parsed = std::from_chars(first, end, seconds);
+    is_read = parsed.ec == std::errc() && parsed.ptr == end;
+  }
   const std::int64_t now = to_time_t(clock.wall());
   const std::chrono::seconds age(is_read && seconds >= 0 && seconds <= now ? now - seconds : 0);
   if (age < wait) noted_until_ = clock.boot() + wait - age;
@@ -87,7 +90,9 @@ Result<void> FailedAuthorizations::check(ByteView entity, ByteView auth, BootTim
   return Error(ErrorKind::denied, "an auth value has failed before, and this one is not proved")
       .with_retry(Retry::after_delay)
       .with_hint("make sure that it is right, and wait " + minutes_to(until, now) +
-                 (until > noted_until_ ? "" : ", as " + note_ + " notes"));
+                 (until > noted_until_
+                      ? ""
+                      : "; who knows it to be right: rm " + note_ + " and start again"));
 }
 
 Result<void> FailedAuthorizations::failed(ByteView entity, ByteView auth, const Clock& clock,

@@ -20,14 +20,17 @@ namespace cs::tpm {
 // All of an index that anybody may read, in pieces, at most 64 KiB.
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_nv(Device& device, std::uint32_t index);
 
-// Where the certificates of endorsement keys lie (TCG EK Credential Profile).
+// Where the certificates of endorsement keys lie, and behind each what the maker may have made the
+// key with in place of the template (TCG EK Credential Profile): a nonce, a template.
 struct EndorsementIndex {
   std::uint32_t index;
+  std::uint32_t last_of_template;
   KeyType key;
 };
-inline constexpr std::array endorsement_indices{EndorsementIndex{0x01c00002, KeyType::rsa_2048},
-                                                EndorsementIndex{0x01c0000a, KeyType::p256},
-                                                EndorsementIndex{0x01c00016, KeyType::p384}};
+inline constexpr std::array endorsement_indices{
+    EndorsementIndex{0x01c00002, 0x01c00004, KeyType::rsa_2048},
+    EndorsementIndex{0x01c0000a, 0x01c0000c, KeyType::p256},
+    EndorsementIndex{0x01c00016, 0x01c00017, KeyType::p384}};
 
 // What the manufacturer left: bytes as they lie there, be they DER, padded, prefixed or nonsense.
 struct EndorsementBlob {

@@ -48,6 +48,11 @@ Result<std::vector<std::uint8_t>> read_endorsement_area(Device& device, std::uin
   if (at == endorsement_indices.end()) {
     return Error(ErrorKind::invalid, "no endorsement key has its certificate at this NV index");
   }
+  CS_TRY(const auto templates, read_handles(device, index + 1, at->last_of_template));
+  if (!templates.empty()) {
+    return Error(ErrorKind::unsupported,
+                 "the TPM's maker has made its endorsement key by a template of its own");
+  }
   VolatileObject object = endorsement_key(at->key);
   CS_TRY(const EsysHandle key, object.use(device));
   CS_TRY(const TPM2B_PUBLIC area, read_public(device, key, "the endorsement key"));
