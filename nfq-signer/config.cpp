@@ -232,9 +232,9 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
       {"translator",
        [&out](Reader& r) {
          r.number("port", out.translator.port, 1, 65535);
-         std::vector<rt::Address> peers;
+         std::vector<net::Address> peers;
          r.parsed("peers", peers, 1024);
-         for (const rt::Address& peer : peers)
+         for (const net::Address& peer : peers)
            out.translator.peers.push_back(mapped_address(peer.view()));
        }},
       {"marks",

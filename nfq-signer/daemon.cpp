@@ -18,11 +18,11 @@
 #include "base/clock.h"
 #include "keyms/signer_channel.h"
 #include "nfq-signer/control_socket.h"
-#include "nfq-signer/offload.h"
 #include "nfq-signer/path_keeper.h"
 #include "nfq-signer/privileges.h"
 #include "nfq-signer/sessions.h"
 #include "nfq-signer/status.h"
+#include "xfrm/offload.h"
 
 namespace cs {
 

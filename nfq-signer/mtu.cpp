@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::size_t ipv4_header = 20;
 constexpr std::size_t ipv6_header = 40;
-constexpr std::size_t tcp_header = 20;
 constexpr std::size_t udp_header = 8;
 constexpr std::size_t esp_header = 8;   // SPI, sequence number
 constexpr std::size_t esp_trailer = 2;  // pad length, next header
@@ -123,12 +122,6 @@ std::uint32_t largest_batch(const Encapsulation& sa, Suite suite, std::ptrdiff_t
   return std::min(count, wanted);
 }
 
-std::uint16_t mss(bool ipv6, std::size_t mtu) noexcept {
-  const std::size_t headers = (ipv6 ? ipv6_header : ipv4_header) + tcp_header;
-  return static_cast<std::uint16_t>(std::min<std::size_t>(mtu, max_packet) -
-                                    std::min<std::size_t>({mtu, max_packet, headers}));
-}
-
 Result<Plan> plan(const Question& question) {
   CS_CHECK(check(question));
   const Encapsulation& sa = question.sa;
@@ -147,29 +140,6 @@ Result<Plan> plan(const Question& question) {
   if (question.configured != 0) plan.inner_mtu = std::min(plan.inner_mtu, question.configured);
   plan.inner_mtu_ipv6 = std::max(plan.inner_mtu, least_ipv6);
   return plan;
-}
-
-std::vector<std::string> nft_clamp(const Clamp& clamp) {
-  const std::string size = std::to_string(clamp.mss);
-  std::vector<std::string> rules;
-  for (const char* side : {" daddr ", " saddr "}) {
-    std::string rule = clamp.ipv6 ? "ip6" : "ip";
-    rule += side + clamp.peer;
-    rule += " tcp flags & (syn | rst) == syn tcp option maxseg size > " + size;
-    rule += " tcp option maxseg size set " + size;
-    rules.push_back(std::move(rule));
-  }
-  return rules;
-}
-
-std::vector<std::string> iptables_clamp(const Clamp& clamp) {
-  std::vector<std::string> rules;
-  for (const char* side : {"-d ", "-s "}) {
-    rules.push_back(side + clamp.peer + " -p tcp -m tcp --tcp-flags SYN,RST SYN -m tcpmss --mss " +
-                    std::to_string(std::min(clamp.mss + 1, 65535)) + ":65535 -j TCPMSS --set-mss " +
-                    std::to_string(clamp.mss));
-  }
-  return rules;
 }
 
 }  // namespace cs::mtu

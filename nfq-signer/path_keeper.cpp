@@ -49,7 +49,8 @@ std::uint32_t mtu_for(const rt::Route& route, std::uint32_t wanted,
 
 }  // namespace
 
-PathKeeper::PathKeeper(Options options, rt::Socket socket, std::optional<rt::InnerRoutes> routes)
+PathKeeper::PathKeeper(Options options, netlink::Socket socket,
+                       std::optional<rt::InnerRoutes> routes)
     : options_(std::move(options)), socket_(std::move(socket)), routes_(std::move(routes)) {
   for (const Tunnel& tunnel : options_.tunnels) {
     if (PathState* const path = find_or_add(tunnel.peer)) path->tunnels.push_back({tunnel});
@@ -57,14 +58,14 @@ PathKeeper::PathKeeper(Options options, rt::Socket socket, std::optional<rt::Inn
 }
 
 Result<PathKeeper> PathKeeper::open(Options options) {
-  CS_TRY(rt::Socket socket, rt::Socket::open());
+  CS_TRY(netlink::Socket socket, netlink::Socket::open());
   const bool sets_routes = std::any_of(options.tunnels.begin(), options.tunnels.end(),
                                        [](const Tunnel& tunnel) { return !tunnel.inner.empty(); });
   // Without tunnels there may still be something to put back.
   if (!sets_routes && ::access(options.memory.c_str(), F_OK) != 0) {
     return PathKeeper(std::move(options), std::move(socket), std::nullopt);
   }
-  CS_TRY(rt::Socket for_routes, rt::Socket::open());
+  CS_TRY(netlink::Socket for_routes, netlink::Socket::open());
   CS_TRY(auto routes, rt::InnerRoutes::open(std::move(for_routes), options.memory));
   return PathKeeper(std::move(options), std::move(socket), std::move(routes));
 }
@@ -100,7 +101,7 @@ Result<void> PathKeeper::restore() {
 }
 
 // Null: there are too many.
-PathState* PathKeeper::find_or_add(const rt::Address& address) {
+PathState* PathKeeper::find_or_add(const net::Address& address) {
   const auto found = std::find_if(paths_.begin(), paths_.end(),
                                   [&](const PathState& path) { return path.address == address; });
   if (found != paths_.end()) return &*found;
@@ -251,7 +252,7 @@ bool PathKeeper::list_routes(TunnelState& tunnel, std::vector<Wanted>& out) {
     add_words(tunnel.found, listed.error().message());
     return false;
   }
-  for (const rt::Prefix& prefix : tunnel.tunnel.inner) {
+  for (const net::Prefix& prefix : tunnel.tunnel.inner) {
     const bool has_route = std::any_of(listed->begin(), listed->end(), [&](const rt::Route& route) {
       return prefix.contains(route.key.destination);
     });
@@ -286,7 +287,7 @@ void PathKeeper::keep_route(const Wanted& wanted, std::span<const rt::Peer> peer
     if (!set.ok()) return add_words(wanted.tunnel->found, set.error().message());
   }
   if (++wanted.tunnel->routes > 1) return;  // the others are beside it
-  const rt::Address& there = wanted.route.key.destination.address;
+  const net::Address& there = wanted.route.key.destination.address;
   const auto taken = rt::path_mtu(socket_, {.address = there, .source = {}});
   if (taken.ok() && taken->mtu > mtu) {
     add_words(wanted.tunnel->found, wanted.route.key.text() +
@@ -295,13 +296,13 @@ void PathKeeper::keep_route(const Wanted& wanted, std::span<const rt::Peer> peer
   }
 }
 
-void PathKeeper::set_trouble(const rt::Address& peer, std::string& place, std::string words) {
+void PathKeeper::set_trouble(const net::Address& peer, std::string& place, std::string words) {
   if (place == words) return;
   if (!words.empty()) tell(true, peer, words);
   place = std::move(words);
 }
 
-void PathKeeper::tell(bool is_trouble, const rt::Address& peer, const std::string& words) {
+void PathKeeper::tell(bool is_trouble, const net::Address& peer, const std::string& words) {
   notices_.push_back({is_trouble, peer.text() + ": " + words});
 }
 

@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "nfq-signer/path.h"
-#include "nfq-signer/routes.h"
 #include "nfq-signer/tunnel.h"
+#include "xfrm/route/routes.h"
 
 namespace cs::mtu {
 
@@ -30,7 +30,7 @@ struct TunnelState {
 
 // The path to one address. Without tunnels nothing is set, and what is longer only counted.
 struct PathState {
-  rt::Address address;
+  net::Address address;
   rt::PathMtuWatch watch;
   PathLimit limit = {};
   std::vector<TunnelState> tunnels = {};
@@ -78,8 +78,8 @@ class PathKeeper {
     TunnelState* tunnel = nullptr;
   };
 
-  PathKeeper(Options options, rt::Socket socket, std::optional<rt::InnerRoutes> routes);
-  PathState* find_or_add(const rt::Address& address);
+  PathKeeper(Options options, netlink::Socket socket, std::optional<rt::InnerRoutes> routes);
+  PathState* find_or_add(const net::Address& address);
   void follow(std::span<const Destination> destinations);
   void ask(PathState& path);
   void learn_from_losses(PathState& path, BootTime now);
@@ -89,11 +89,11 @@ class PathKeeper {
   void keep_routes();
   bool list_routes(TunnelState& tunnel, std::vector<Wanted>& out);
   void keep_route(const Wanted& wanted, std::span<const rt::Peer> peers);
-  void set_trouble(const rt::Address& peer, std::string& place, std::string words);
-  void tell(bool is_trouble, const rt::Address& peer, const std::string& words);
+  void set_trouble(const net::Address& peer, std::string& place, std::string words);
+  void tell(bool is_trouble, const net::Address& peer, const std::string& words);
 
   Options options_;
-  rt::Socket socket_;
+  netlink::Socket socket_;
   std::optional<rt::InnerRoutes> routes_;
   std::vector<PathState> paths_;
   std::vector<Notice> notices_;

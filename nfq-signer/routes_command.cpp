@@ -6,7 +6,7 @@
 #include <ostream>
 
 #include "nfq-signer/privileges.h"
-#include "nfq-signer/routes.h"
+#include "xfrm/route/routes.h"
 
 namespace cs {
 namespace {
@@ -31,7 +31,7 @@ Result<void> run_routes(const RoutesRequest& request, std::ostream& out) {
   if (!request.restore) return show(request.memory, out);
   // As the service, so that what is left to put back stays its file.
   CS_CHECK(keep_net_admin_alone(::geteuid() == 0 ? request.user : ""));
-  CS_TRY(rt::Socket socket, rt::Socket::open());
+  CS_TRY(netlink::Socket socket, netlink::Socket::open());
   CS_TRY(auto routes, rt::InnerRoutes::open(std::move(socket), request.memory));
   const std::size_t count = routes.remembered().size();
   CS_CHECK(routes.restore_all());

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "nfq-signer/marks.h"
 #include "nfq-signer/mtu.h"
+#include "xfrm/route/clamp.h"
 
 namespace cs {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "nfq-signer/command.h"
+#include "xfrm/command.h"
 
 namespace cs {
 namespace {

@@ -7,7 +7,7 @@ namespace cs::mtu {
 
 Question question_for(const Tunnel& tunnel, Policy policy, std::uint32_t batch, std::size_t path) {
   const bool has_ipv6 = std::any_of(tunnel.inner.begin(), tunnel.inner.end(),
-                                    [](const rt::Prefix& prefix) { return prefix.address.ipv6; });
+                                    [](const net::Prefix& prefix) { return prefix.address.ipv6; });
   return {.sa = tunnel.sa,
           .path = tunnel.most_path == 0 ? path : std::min(path, tunnel.most_path),
           .suite = tunnel.suite,

@@ -9,14 +9,15 @@
 #include <vector>
 
 #include "nfq-signer/mtu.h"
-#include "nfq-signer/prefix.h"
+#include "xfrm/address.h"
+#include "xfrm/route/clamp.h"
 
 namespace cs::mtu {
 
 // A [[tunnel]] of the configuration: what the kernel's SAs add, and what goes through them.
 struct Tunnel {
-  rt::Address peer;
-  std::vector<rt::Prefix> inner = {};  // networks behind it; none in transport mode
+  net::Address peer;
+  std::vector<net::Prefix> inner = {};  // networks behind it; none in transport mode
   Encapsulation sa = {};
   Suite suite = Suite::p256_node16;  // as long as the peer's key is not there
   std::size_t most_inner = 0;        // inner MTU at most; 0: as the path allows
@@ -28,7 +29,7 @@ struct Tunnel {
 
 // Where signed packets go, as keymsd told; without a suite as long as there is no key.
 struct Destination {
-  rt::Address address;
+  net::Address address;
   std::optional<Suite> suite;
 };
 

@@ -3,8 +3,8 @@
 #include <string>
 #include <string_view>
 
-#include "nfq-signer/route_memory.h"
 #include "tests/fuzz/fuzz.h"
+#include "xfrm/route/route_memory.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

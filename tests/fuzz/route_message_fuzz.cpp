@@ -5,19 +5,20 @@
 
 #include <vector>
 
-#include "nfq-signer/route_message.h"
-#include "nfq-signer/rtnetlink.h"
 #include "tests/fuzz/fuzz.h"
+#include "xfrm/netlink/message.h"
+#include "xfrm/route/link.h"
+#include "xfrm/route/route_message.h"
 
 namespace {
 
 using cs::fuzz::expect;
 
 void read_back(const cs::rt::Route& route, std::uint32_t mtu) {
-  cs::rt::Request request = cs::rt::replace_request(route, mtu);
+  cs::netlink::Request request = cs::rt::replace_request(route, mtu);
   if (!request.ok()) return;  // too long: refused when it is sent
   const auto* begin = reinterpret_cast<const std::uint8_t*>(request.header());
-  cs::rt::Messages messages(cs::ByteView(begin, request.header()->nlmsg_len));
+  cs::netlink::Messages messages(cs::ByteView(begin, request.header()->nlmsg_len));
   const auto message = messages.next();
   expect(message && message->header.nlmsg_type == RTM_NEWROUTE, "a request that is no message");
   const auto again = cs::rt::parse_route(message->payload);
@@ -32,11 +33,11 @@ void read_back(const cs::rt::Route& route, std::uint32_t mtu) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::vector<std::uint8_t> memory(data, data + size);
-  cs::rt::Messages messages(memory);
+  cs::netlink::Messages messages(memory);
   while (const auto message = messages.next()) {
     expect(message->payload.data() + message->payload.size() <= memory.data() + memory.size(),
            "a message outside what was received");
-    static_cast<void>(cs::rt::parse_end(*message));
+    static_cast<void>(cs::netlink::parse_end(*message));
     static_cast<void>(cs::rt::parse_link_mtu(message->payload));
     const auto route = cs::rt::parse_route(message->payload);
     if (!route.ok() || !route->obstacle.empty()) continue;

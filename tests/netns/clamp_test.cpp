@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The MSS rules as the kernel takes them: two TCP sockets, and what each then sends at most.
+#include "xfrm/route/clamp.h"
+
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <linux/tcp.h>

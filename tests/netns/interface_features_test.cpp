@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "nfq-signer/offload.h"
 #include "tests/netns/environment.h"
 #include "tests/support/unwrap.h"
+#include "xfrm/offload.h"
 
 namespace cs {
 namespace {

@@ -46,7 +46,7 @@ class Paths : public testing::TestWithParam<test::Family> {
   }
 
   static std::size_t index() { return GetParam() == test::Family::v6 ? 1 : 0; }
-  static rt::Address peer() { return get(rt::Address::parse(kPeer.at(index()))); }
+  static net::Address peer() { return get(net::Address::parse(kPeer.at(index()))); }
   void add_route(std::size_t family, std::vector<std::string> more = {}) const {
     std::vector<std::string> words{"ip",  "route", "add",   kInner.at(family),
                                    "dev", "left",  "table", "220"};
@@ -74,7 +74,7 @@ class Paths : public testing::TestWithParam<test::Family> {
   }
   static Tunnel tunnel() {
     Tunnel out{.peer = peer()};
-    for (const char* inner : kInner) out.inner.push_back(get(rt::Prefix::parse(inner)));
+    for (const char* inner : kInner) out.inner.push_back(get(net::Prefix::parse(inner)));
     out.sa.outer_ipv6 = index() == 1;
     return out;
   }

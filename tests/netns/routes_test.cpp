@@ -2,7 +2,7 @@
 // Inner routes and the route to the peer on this machine's kernel:
 //
 //   a: inner route --> left ---- right :b      and      a ---- router -(1400)- b
-#include "nfq-signer/routes.h"
+#include "xfrm/route/routes.h"
 
 #include <gtest/gtest.h>
 

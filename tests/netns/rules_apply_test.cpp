@@ -6,10 +6,10 @@
 
 #include <atomic>
 
-#include "nfq-signer/command.h"
 #include "tests/netns/environment.h"
 #include "tests/netns/rules_packets.h"
 #include "tests/support/unwrap.h"
+#include "xfrm/command.h"
 
 namespace cs::test {
 namespace {

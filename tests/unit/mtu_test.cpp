@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nfq-signer/tunnel.h"
+#include "xfrm/route/clamp.h"
 
 namespace cs::mtu {
 namespace {
@@ -220,14 +221,14 @@ TEST(Clamp, RulesForBothDirections) {
 }
 
 Tunnel transport(bool ipv6) {
-  Tunnel tunnel{.peer = *rt::Address::parse(ipv6 ? "2001:db8::2" : "192.0.2.2")};
+  Tunnel tunnel{.peer = *net::Address::parse(ipv6 ? "2001:db8::2" : "192.0.2.2")};
   tunnel.sa = ah(ipv6, Mode::transport);
   return tunnel;
 }
 
 TEST(Clamp, OfTunnelsInTransportModeAlone) {
   Tunnel tunnel = transport(false);
-  tunnel.inner.push_back(*rt::Prefix::parse("10.2.0.0/24"));
+  tunnel.inner.push_back(*net::Prefix::parse("10.2.0.0/24"));
   tunnel.sa.mode = Mode::tunnel;
   std::vector<Tunnel> tunnels{tunnel, transport(false), transport(true)};
   tunnels[2].most_path = 1400;

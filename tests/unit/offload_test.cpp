@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Modules in trees that look like /proc, /sys and /lib; the interfaces are this machine's, so they
 // are left out here (netns/interface_features_test.cpp has some of its own).
-#include "nfq-signer/offload.h"
+#include "xfrm/offload.h"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Prefixes, netlink messages as they must not be, and the file of remembered routes. What the
 // kernel makes of it: netns/routes_test.cpp.
-#include "nfq-signer/route_message.h"
+#include "xfrm/route/route_message.h"
 
 #include <gtest/gtest.h>
 #include <linux/rtnetlink.h>
@@ -12,14 +12,23 @@
 #include <string>
 #include <vector>
 
-#include "nfq-signer/prefix.h"
-#include "nfq-signer/route_memory.h"
-#include "nfq-signer/rtnetlink.h"
 #include "tests/unit/exact_buffer.h"
 #include "tests/unit/temporary_directory.h"
+#include "xfrm/address.h"
+#include "xfrm/netlink/message.h"
+#include "xfrm/route/route_memory.h"
 
 namespace cs::rt {
 namespace {
+
+using netlink::append_attribute;
+using netlink::Attributes;
+using netlink::first_of;
+using netlink::Message;
+using netlink::Messages;
+using netlink::number_of;
+using netlink::parse_end;
+using netlink::Request;
 
 using Bytes = std::vector<std::uint8_t>;
 

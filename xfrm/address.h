@@ -10,7 +10,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 
-namespace cs::rt {
+namespace cs::net {
 
 struct Address {
   bool ipv6 = false;
@@ -40,4 +40,4 @@ struct Prefix {
   [[nodiscard]] std::string text() const;
 };
 
-}  // namespace cs::rt
+}  // namespace cs::net

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/offload.h"
+#include "xfrm/offload.h"
 
 #include <fcntl.h>
 #include <linux/ethtool.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/prefix.h"
+#include "xfrm/address.h"
 
 #include <arpa/inet.h>
 
 #include <charconv>
 
-namespace cs::rt {
+namespace cs::net {
 namespace {
 
 // Whether two addresses have the first `length` bits in common.
@@ -76,4 +76,4 @@ std::string Prefix::text() const {
   return address.text() + "/" + std::to_string(length);
 }
 
-}  // namespace cs::rt
+}  // namespace cs::net

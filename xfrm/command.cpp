@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/command.h"
+#include "xfrm/command.h"
 
 #include <poll.h>
 #include <spawn.h>

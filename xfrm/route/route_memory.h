@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "nfq-signer/route_message.h"
+#include "xfrm/route/route_message.h"
 
 namespace cs::rt {
 

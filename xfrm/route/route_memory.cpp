@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/route_memory.h"
+#include "xfrm/route/route_memory.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

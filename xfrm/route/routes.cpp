@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/routes.h"
+#include "xfrm/route/routes.h"
 
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
@@ -8,8 +8,13 @@
 
 #include <algorithm>
 
+#include "xfrm/route/link.h"
+
 namespace cs::rt {
 namespace {
+
+using netlink::Message;
+using netlink::Request;
 
 // More inner routes than anybody has; a limit for what one dump may make us hold.
 constexpr std::size_t max_routes = max_remembered;
@@ -52,7 +57,7 @@ Result<Route> route_to(Socket& socket, const Peer& peer, std::uint32_t flags) {
 template <class Wanted>
 Result<std::vector<Route>> dump_once(Socket& socket, bool ipv6, std::uint32_t table,
                                      const Wanted& wanted) {
-  Request request(RTM_GETROUTE, NLM_F_DUMP);
+  Request request = Request::dump(RTM_GETROUTE);
   request.fixed<rtmsg>().rtm_family = ipv6 ? AF_INET6 : AF_INET;
   // Old kernels do not look at it, so the answer is looked through all the same.
   request.put_u32(RTA_TABLE, table);
@@ -115,7 +120,7 @@ Result<PathMtu> path_mtu(Socket& socket, const Peer& peer) {
   if (route.type != RTN_UNICAST && route.type != RTN_LOCAL) {
     return Error(ErrorKind::not_found, "the route to " + peer.address.text() + " leads nowhere");
   }
-  CS_TRY(const Socket::LinkMtu link, socket.link_mtu(route.interface));
+  CS_TRY(const LinkMtu link, link_mtu(socket, route.interface));
   const std::uint32_t most = peer.address.ipv6 ? link.ipv6 : link.ipv4;
   return PathMtu{route.mtu == 0 ? most : std::min(route.mtu, most), route.interface,
                  route.mtu != 0 && route.expires};

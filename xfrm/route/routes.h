@@ -12,11 +12,13 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "nfq-signer/route_memory.h"
-#include "nfq-signer/route_message.h"
-#include "nfq-signer/rtnetlink.h"
+#include "xfrm/netlink/socket.h"
+#include "xfrm/route/route_memory.h"
+#include "xfrm/route/route_message.h"
 
 namespace cs::rt {
+
+using netlink::Socket;
 
 // Where IKE daemons put a tunnel's routes: strongSwan's own table, and main.
 inline constexpr std::uint32_t strongswan_table = 220;

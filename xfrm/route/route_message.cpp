@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/route_message.h"
+#include "xfrm/route/route_message.h"
 
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -9,6 +9,13 @@
 
 namespace cs::rt {
 namespace {
+
+using netlink::append_attribute;
+using netlink::Attribute;
+using netlink::Attributes;
+using netlink::first_of;
+using netlink::number_of;
+using netlink::Request;
 
 // The other flags are the kernel's findings about the moment, which it does not take back.
 constexpr std::uint32_t lasting_flags = RTNH_F_ONLINK | RTNH_F_PERVASIVE;

@@ -10,10 +10,13 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
-#include "nfq-signer/prefix.h"
-#include "nfq-signer/rtnetlink.h"
+#include "xfrm/address.h"
+#include "xfrm/netlink/message.h"
 
 namespace cs::rt {
+
+using net::Address;
+using net::Prefix;
 
 // What names a route for the kernel.
 struct RouteKey {
@@ -46,6 +49,6 @@ struct Route {
 Result<Route> parse_route(ByteView payload);
 
 // Replaces the route by itself with `mtu`; 0: without one of its own. Only without an obstacle.
-Request replace_request(const Route& route, std::uint32_t mtu);
+netlink::Request replace_request(const Route& route, std::uint32_t mtu);
 
 }  // namespace cs::rt

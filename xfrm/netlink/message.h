@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Route netlink: strict reading, requests that cannot overflow, and a socket that asks and waits.
+// Netlink: strict reading, and requests that cannot overflow.
 #pragma once
 
 #include <libmnl/libmnl.h>
 
 #include <cstdint>
 #include <cstring>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/result.h"
 
-namespace cs::rt {
+namespace cs::netlink {
 
 // The first sizeof(T) bytes, which must be there.
 template <class T>
@@ -84,6 +81,14 @@ std::optional<End> parse_end(const Message& message);
 class Request {
  public:
   Request(std::uint16_t type, std::uint16_t flags);
+  // One whose answer is many messages and a NLMSG_DONE. (The flag's bits mean others elsewhere.)
+  static Request dump(std::uint16_t type);
+  Request(Request&&) = default;
+  Request& operator=(Request&&) = delete;
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+  // Wiped: an SA is made with its keys.
+  ~Request();
 
   // The fixed header of the message, zeroed. Once, before the attributes.
   template <class T>
@@ -97,48 +102,16 @@ class Request {
   Request& append(ByteView attributes);
 
   [[nodiscard]] bool ok() const noexcept { return ok_; }
+  [[nodiscard]] bool is_dump() const noexcept { return is_dump_; }
   [[nodiscard]] nlmsghdr* header() noexcept { return reinterpret_cast<nlmsghdr*>(memory_.data()); }
 
  private:
   std::vector<std::uint8_t> memory_;
   bool ok_ = true;
+  bool is_dump_ = false;
 };
 
 // One attribute in bytes, padded; for rows that are put together before they are sent.
 void append_attribute(std::vector<std::uint8_t>& row, std::uint16_t raw_type, ByteView value);
 
-// Belongs to the network namespace of the thread that opened it, whoever uses it later. For one
-// thread.
-class Socket {
- public:
-  static Result<Socket> open();
-
-  using Take = std::function<Result<void>(const Message&)>;
-  // Sends the request and hands every message of the answer to `take`, up to its end. `tried` is
-  // what an error says was tried. Fails with `busy` if the kernel's tables changed during a dump.
-  Result<void> ask(Request request, const std::string& tried, const Take& take);
-  // For a request that is only acknowledged.
-  Result<void> tell(Request request, const std::string& tried);
-
-  struct LinkMtu {
-    std::uint32_t ipv4 = 0;
-    std::uint32_t ipv6 = 0;  // what IPv6 uses on this link: a router may have announced less
-  };
-  Result<LinkMtu> link_mtu(std::uint32_t interface);
-
- private:
-  struct Close {
-    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-  };
-  explicit Socket(std::unique_ptr<mnl_socket, Close> socket);
-  Result<ByteView> receive(const std::string& tried);
-
-  std::unique_ptr<mnl_socket, Close> socket_;
-  std::vector<std::uint8_t> buffer_;
-  std::uint32_t sequence_ = 0;
-};
-
-// Reads the answer to a question for a link. Fails unless it is one.
-Result<Socket::LinkMtu> parse_link_mtu(ByteView payload);
-
-}  // namespace cs::rt
+}  // namespace cs::netlink
