@@ -18,7 +18,7 @@ using net::Prefix;
 
 // The numbers of these are the kernel's.
 enum class Direction : std::uint8_t { in, out, forward, socket_in, socket_out };
-enum class Mode : std::uint8_t { transport, tunnel, route_optimization, in_trigger, beet };
+enum class Mode : std::uint8_t { transport, tunnel, route_optimization, in_trigger, beet, iptfs };
 enum class Action : std::uint8_t { allow, block };
 enum class Share : std::uint8_t { any, session, user, unique };
 enum class PolicyType : std::uint8_t { main, sub };
