@@ -18,11 +18,18 @@ using netlink::Request;
 
 constexpr std::size_t max_interfaces = 65536;
 
+Result<void> ask(netlink::Socket& socket, Request request, const std::string& tried,
+                 const netlink::Take& take) {
+  auto asked = socket.ask(std::move(request), tried, take);
+  if (asked.ok() || asked.error().kind() != ErrorKind::denied) return asked;
+  return std::move(asked).error().with_hint("run as root, or with CAP_NET_ADMIN");
+}
+
 template <class Parse, class Take>
 Result<void> each(netlink::Socket& socket, std::uint16_t question, std::uint16_t answer,
                   const std::string& tried, std::size_t most, Parse parse, const Take& take) {
   std::size_t count = 0;
-  return socket.ask(Request::dump(question), tried, [&](const Message& message) -> Result<void> {
+  return ask(socket, Request::dump(question), tried, [&](const Message& message) -> Result<void> {
     if (message.header.nlmsg_type != answer) return {};
     if (++count > most)
       return Error(ErrorKind::limit, tried + ": more than " + std::to_string(most));
@@ -61,12 +68,12 @@ Result<std::optional<Defaults>> read_defaults(netlink::Socket& socket) {
   Request request(XFRM_MSG_GETDEFAULT, 0);
   request.fixed<xfrm_userpolicy_default>();
   std::optional<Defaults> found;
-  auto asked = socket.ask(std::move(request), "asking for the default IPsec policy",
-                          [&](const Message& message) -> Result<void> {
-                            if (message.header.nlmsg_type != XFRM_MSG_GETDEFAULT) return {};
-                            CS_TRY(found, parse_defaults(message.payload));
-                            return {};
-                          });
+  auto asked = ask(socket, std::move(request), "asking for the default IPsec policy",
+                   [&](const Message& message) -> Result<void> {
+                     if (message.header.nlmsg_type != XFRM_MSG_GETDEFAULT) return {};
+                     CS_TRY(found, parse_defaults(message.payload));
+                     return {};
+                   });
   // Before Linux 5.15 there is no such question.
   if (!asked.ok() && asked.error().kind() != ErrorKind::invalid) return std::move(asked).error();
   if (!asked.ok() && asked.error().os_error() != EINVAL) return std::move(asked).error();

@@ -31,11 +31,6 @@ std::string hex32(std::uint32_t value) {
   return out;
 }
 
-std::string spi_text(std::uint32_t spi) {
-  std::string digits = hex32(spi).substr(2);
-  return "0x" + std::string(8 - digits.size(), '0') + digits;
-}
-
 std::string upper_protocol(std::uint8_t protocol) {
   switch (protocol) {
     case IPPROTO_TCP:
@@ -100,28 +95,6 @@ std::string usage_text(const Usage& usage) {
   };
   return "carried " + std::to_string(usage.packets) + " packets, " + std::to_string(usage.bytes) +
          " bytes; made " + moment(usage.added) + ", first used " + moment(usage.first_used);
-}
-
-std::string flag_words(const Sa& sa) {
-  struct Word {
-    bool on;
-    std::string_view word;
-  };
-  const std::array words{Word{(sa.flags & Sa::flag_no_ecn) != 0, "noecn"},
-                         Word{(sa.flags & Sa::flag_decap_dscp) != 0, "decap-dscp"},
-                         Word{(sa.flags & Sa::flag_no_pmtu_discovery) != 0, "nopmtudisc"},
-                         Word{(sa.flags & Sa::flag_wild_receive) != 0, "wildrecv"},
-                         Word{(sa.flags & Sa::flag_icmp) != 0, "icmp"},
-                         Word{(sa.flags & Sa::flag_any_family) != 0, "af-unspec"},
-                         Word{(sa.flags & Sa::flag_align4) != 0, "align4"},
-                         Word{(sa.flags & Sa::flag_extended) != 0, "esn"},
-                         Word{(sa.extra_flags & Sa::extra_keep_dscp) != 0, "dont-encap-dscp"},
-                         Word{(sa.extra_flags & Sa::extra_may_wrap) != 0, "oseq-may-wrap"}};
-  std::string out;
-  for (const Word& one : words) {
-    if (one.on) out += (out.empty() ? "" : " ") + std::string(one.word);
-  }
-  return out;
 }
 
 std::string template_text(const Template& wanted) {
@@ -209,6 +182,33 @@ std::string text(const Selector& selector) {
   return out;
 }
 
+std::string spi_text(std::uint32_t spi) {
+  std::string digits = hex32(spi).substr(2);
+  return "0x" + std::string(8 - digits.size(), '0') + digits;
+}
+
+std::vector<std::string> flag_names(const Sa& sa) {
+  struct Word {
+    bool on;
+    std::string_view word;
+  };
+  const std::array words{Word{(sa.flags & Sa::flag_no_ecn) != 0, "noecn"},
+                         Word{(sa.flags & Sa::flag_decap_dscp) != 0, "decap-dscp"},
+                         Word{(sa.flags & Sa::flag_no_pmtu_discovery) != 0, "nopmtudisc"},
+                         Word{(sa.flags & Sa::flag_wild_receive) != 0, "wildrecv"},
+                         Word{(sa.flags & Sa::flag_icmp) != 0, "icmp"},
+                         Word{(sa.flags & Sa::flag_any_family) != 0, "af-unspec"},
+                         Word{(sa.flags & Sa::flag_align4) != 0, "align4"},
+                         Word{(sa.flags & Sa::flag_extended) != 0, "esn"},
+                         Word{(sa.extra_flags & Sa::extra_keep_dscp) != 0, "dont-encap-dscp"},
+                         Word{(sa.extra_flags & Sa::extra_may_wrap) != 0, "oseq-may-wrap"}};
+  std::vector<std::string> out;
+  for (const Word& one : words) {
+    if (one.on) out.emplace_back(one.word);
+  }
+  return out;
+}
+
 std::string text(const Mark& mark) {
   return hex32(mark.value) + "/" + hex32(mark.mask);
 }
@@ -251,8 +251,9 @@ std::string describe(const Sa& sa) {
   }
   lines.line_if(sa.id.mark.mask != 0, "mark " + text(sa.id.mark));
   lines.line_if(sa.output_mark.mask != 0, "output mark " + text(sa.output_mark));
-  const std::string flags = flag_words(sa);
-  lines.line_if(!flags.empty(), "flags " + flags);
+  std::string flags;
+  for (const std::string& name : flag_names(sa)) flags += " " + name;
+  lines.line_if(!flags.empty(), "flags" + flags);
   lines.line_if(sa.tfc_pad != 0, "padded to " + std::to_string(sa.tfc_pad));
   lines.line_if(!(sa.selector == Selector{}) && !sa.selector.any_family,
                 "only for " + text(sa.selector));
