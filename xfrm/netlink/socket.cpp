@@ -52,7 +52,8 @@ namespace detail {
 Receiver::Receiver(Owner socket, std::size_t size) : socket_(std::move(socket)), buffer_(size) {}
 
 void Receiver::wipe() noexcept {
-  if (used_ != 0) explicit_bzero(buffer_.data(), used_);
+  // Moved from, it has no memory any more.
+  if (used_ != 0 && !buffer_.empty()) explicit_bzero(buffer_.data(), used_);
   used_ = 0;
 }
 
