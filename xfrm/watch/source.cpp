@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "xfrm/watch/source.h"
+
+#include <arpa/inet.h>
+#include <linux/xfrm.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <string>
+
+#include "xfrm/state/kernel.h"
+#include "xfrm/state/message.h"
+
+namespace cs::xfrm {
+namespace {
+
+constexpr std::array<std::uint32_t, 8> groups{
+    XFRMNLGRP_ACQUIRE, XFRMNLGRP_EXPIRE, XFRMNLGRP_SA,      XFRMNLGRP_POLICY,
+    XFRMNLGRP_AEVENTS, XFRMNLGRP_REPORT, XFRMNLGRP_MIGRATE, XFRMNLGRP_MAPPING};
+
+}  // namespace
+
+Result<std::unique_ptr<KernelSource>> KernelSource::open(std::size_t room) {
+  CS_TRY(auto events, netlink::EventSocket::open(NETLINK_XFRM, groups, room)
+                          .context("following the kernel's IPsec"));
+  CS_TRY(auto questions, open_socket());
+  return std::unique_ptr<KernelSource>(new KernelSource(std::move(questions), std::move(events)));
+}
+
+Result<void> KernelSource::each_policy(const std::function<Result<void>(Policy)>& take) {
+  return xfrm::each_policy(questions_, take);
+}
+
+Result<void> KernelSource::each_sa(const std::function<Result<void>(Sa)>& take) {
+  return xfrm::each_sa(questions_, take);
+}
+
+Result<std::optional<Defaults>> KernelSource::defaults() {
+  return read_defaults(questions_);
+}
+
+Result<std::vector<InterfaceSwitches>> KernelSource::switches() {
+  return read_switches();
+}
+
+Result<std::optional<Sa>> KernelSource::sa(const SaId& id) {
+  netlink::Request request(XFRM_MSG_GETSA, 0);
+  auto& wanted = request.fixed<xfrm_usersa_id>();
+  std::ranges::copy(id.destination.view(), reinterpret_cast<std::uint8_t*>(&wanted.daddr));
+  wanted.spi = htonl(id.spi);
+  wanted.family = id.destination.ipv6 ? AF_INET6 : AF_INET;
+  wanted.proto = id.protocol;
+  if (id.mark != Mark{}) {
+    const xfrm_mark mark{id.mark.value, id.mark.mask};
+    request.put(XFRMA_MARK, ByteView(reinterpret_cast<const std::uint8_t*>(&mark), sizeof(mark)));
+  }
+  std::optional<Sa> found;
+  const auto asked = questions_.ask(std::move(request), "asking for an SA",
+                                    [&](const netlink::Message& message) -> Result<void> {
+                                      if (message.header.nlmsg_type != XFRM_MSG_NEWSA) return {};
+                                      CS_TRY(found, parse_sa(message.payload));
+                                      return {};
+                                    });
+  if (!asked.ok() && asked.error().os_error() != ESRCH) return asked.error();
+  return found;
+}
+
+Result<bool> KernelSource::next(const std::function<Result<void>(Event)>& take) {
+  return events_.next([&](const netlink::Message& message) -> Result<void> {
+    auto event = parse_event(message);
+    if (event.ok()) return take(std::move(event).value());
+    Event unread;
+    unread.port = message.header.nlmsg_pid;
+    unread.message = message.header.nlmsg_type;
+    return take(std::move(unread));
+  });
+}
+
+}  // namespace cs::xfrm
