@@ -93,7 +93,7 @@ class Request {
   // The fixed header of the message, zeroed. Once, before the attributes.
   template <class T>
   T& fixed() {
-    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 64);
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 256);
     return *static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
   }
   Request& put(std::uint16_t type, ByteView value);
