@@ -256,7 +256,7 @@ struct Event {
     unknown,  // a message this program does not know
   };
   Kind kind = Kind::unknown;
-  std::uint32_t port = 0;  // netlink port of who did it; 0: the kernel
+  std::uint32_t port = 0;  // what who did it wrote into its request as its own; may be any
   // What the kind lets expect.
   std::optional<Sa> sa;  // a deletion by id has at least `id`
   std::optional<Policy> policy;
