@@ -38,10 +38,33 @@ def object_of(entry):
     return words[words.index("-o") + 1]
 
 
-def flags_of(entry):
-    """What its command says apart from the file."""
-    words = shlex.split(entry["command"])
-    return tuple(w for i, w in enumerate(words[1:], 1) if w not in ("-o", "-c", entry["file"]) and words[i - 1] != "-o")
+@dataclass(frozen=True)
+class Flags:
+    """What a command says apart from the file."""
+    defines: frozenset
+    systems: frozenset  # directories of -isystem
+    others: tuple
+
+    @classmethod
+    def of(cls, entry):
+        words = shlex.split(entry["command"])
+        said = [(w, words[i - 1]) for i, w in enumerate(words) if i != 0]
+        not_looked_at = ("-o", "-c", "-isystem", "-fPIC", "-fPIE", entry["file"])
+        return cls(
+            frozenset(w for w, _ in said if w.startswith("-D")),
+            frozenset(w for w, before in said if before == "-isystem"),
+            tuple(w for w, before in said if w not in not_looked_at and before not in ("-o", "-isystem") and not w.startswith("-D")))
+
+    def goes_with(self, other):
+        """Whether files of both can be looked at with what both say: no macro has two meanings."""
+        said = {d.partition("=")[0]: d for d in self.defines}
+        return self.others == other.others and all(said.get(d.partition("=")[0], d) == d for d in other.defines)
+
+    def __or__(self, other):
+        return Flags(self.defines | other.defines, self.systems | other.systems, self.others)
+
+    def words(self):
+        return [*self.others, *sorted(self.defines), *(w for d in sorted(self.systems) for w in ("-isystem", d))]
 
 
 class Fingerprints:
@@ -61,7 +84,7 @@ class Fingerprints:
 
 @dataclass
 class Batch:
-    flags: tuple
+    flags: Flags
     files: list
     path: Path
 
@@ -83,7 +106,7 @@ class Batch:
         self.write()
         if len(self.files) == 1:
             return set()
-        argv = ["clang++", *self.flags, "-fsyntax-only", "-ferror-limit=0", "-Wno-everything", self.path]
+        argv = ["clang++", *self.flags.words(), "-fsyntax-only", "-ferror-limit=0", "-Wno-everything", self.path]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode == 0:
             return set()
@@ -105,21 +128,36 @@ def copy_configs(configs, root, to):
         copy.write_bytes(config.read_bytes())
 
 
+@dataclass
+class Group:
+    """Files that share the directory of their .clang-tidy, and flags that go together."""
+    config: Path
+    flags: Flags
+    files: dict  # not a list: a file may go into two programs
+
+    def takes(self, config, flags):
+        return config == self.config and self.flags.goes_with(flags)
+
+
 def alike(entries, root, to):
-    """Files by what they share: the directory of their .clang-tidy and their flags."""
-    groups = defaultdict(dict)  # not a list: a file may go into two programs
-    for e in entries:
+    groups = []
+    for e in sorted(entries, key=lambda e: e["file"]):
         config = next(d for d in (to / Path(e["file"]).relative_to(root)).parents if (d / ".clang-tidy").exists())
-        groups[config, flags_of(e)][e["file"]] = True
-    return [(*shared, list(files)) for shared, files in groups.items()]
+        flags = Flags.of(e)
+        group = next((g for g in groups if g.takes(config, flags)), None)
+        if group is None:
+            groups.append(group := Group(config, flags, {}))
+        group.flags |= flags
+        group.files[e["file"]] = True
+    return groups
 
 
-def batches_of(where, flags, files, most=24):
+def batches_of(group, most=40):
     """Files that compile as one; who clashes with those before it waits for the next batch."""
-    made = []
+    made, files = [], list(group.files)
     while files:
-        name = hashlib.sha256("\n".join([*flags, *files]).encode()).hexdigest()[:16]
-        batch, waiting = Batch(flags, files[:most], where / f"batch-{name}.cpp"), files[most:]
+        name = hashlib.sha256("\n".join([*group.flags.words(), *files]).encode()).hexdigest()[:16]
+        batch, waiting = Batch(group.flags, files[:most], group.config / f"batch-{name}.cpp"), files[most:]
         while clashing := batch.clashing():
             waiting = [f for f in batch.files if f in clashing] + waiting
             batch.files = [f for f in batch.files if f not in clashing]
@@ -130,11 +168,12 @@ def batches_of(where, flags, files, most=24):
 
 def look_at(batch, stamps):
     not_alone = ["-Wno-shadow", "-Wno-deprecated-declarations"]  # a name, and a macro that says so, of another file; gcc has looked
-    argv = ["clang-tidy", "--quiet", "--warnings-as-errors=*", batch.path, "--", *batch.flags, *not_alone]
+    argv = ["clang-tidy", "--quiet", "--warnings-as-errors=*", batch.path, "--", *batch.flags.words(), *not_alone]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:
         for file in batch.files:
-            stamps[batch.flags, file].touch()
+            for stamp in stamps[file]:
+                stamp.touch()
         batch.path.unlink()
     elif not done.stdout.strip():  # it did not find anything, it failed
         print(batch.in_files(done.stderr))
@@ -154,10 +193,12 @@ def main():
     fingerprints = Fingerprints(configs)
     clean = build / "tidy"
     copy_configs(configs, root, clean)
-    stamps = {(flags_of(e), e["file"]): clean / fingerprints.of_entry(e, made_of[object_of(e)]) for e in entries}
-    changed = [e for e in entries if not stamps[flags_of(e), e["file"]].exists()]
+    stamps = defaultdict(list)  # of a file, one for each command
+    for e in entries:
+        stamps[e["file"]].append(clean / fingerprints.of_entry(e, made_of[object_of(e)]))
+    changed = [e for e in entries if not all(stamp.exists() for stamp in stamps[e["file"]])]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        batches = [b for found in pool.map(lambda group: batches_of(*group), alike(changed, root, clean)) for b in found]
+        batches = [b for found in pool.map(batches_of, alike(changed, root, clean)) for b in found]
         results = list(pool.map(lambda batch: look_at(batch, stamps), batches))
     if not all(results):
         print("lint: clang-tidy found the above", file=sys.stderr)
