@@ -228,7 +228,8 @@ struct InterfaceSwitches {
 };
 
 struct State {
-  std::vector<Policy> policies;  // in the kernel's order of creation, those of sockets among them
+  // As the kernel lists them: what was changed last before the rest, those of sockets among them.
+  std::vector<Policy> policies;
   std::vector<Sa> sas;
   // Not where the kernel is too old to have them: then everything is allowed.
   std::optional<Defaults> defaults;
