@@ -288,7 +288,7 @@ TEST(Compare, EveryCodeHasANameAHintAndItsRowInTheDocument) {
   }
 }
 
-// Both ends of many agreements, each with its policies in another order of creation.
+// Both ends of many agreements, each with its policies listed in another order.
 TEST(Compare, AStateAsExpectedHasNoDifference) {
   constexpr unsigned seed = 7;
   std::mt19937 random(seed);

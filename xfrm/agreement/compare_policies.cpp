@@ -68,7 +68,7 @@ class Matcher {
     const auto key = [&](std::size_t one) {
       const Policy& p = c_.state.policies[one];
       const bool other = p.mark != wanted.mark || p.interface_id != wanted.interface_id;
-      return std::pair(other, c_.index.rank(one));
+      return std::pair(other, p.priority);
     };
     return key(position) < key(best_);
   }
@@ -112,9 +112,10 @@ class Intruders {
     const ExpectedPolicy& wanted = c_.expected.policies[number];
     Unmarked unmarked;
     c_.index.each_near(wanted.policy.direction, wanted.policy.selector, [&](std::size_t position) {
-      if (c_.state.policies[position].type == PolicyType::main) {
+      const Policy& actual = c_.state.policies[position];
+      if (actual.type == PolicyType::main) {
         judge(number, position);
-        unmarked.see(wanted.policy, position, c_, agreed_by_[position]);
+        unmarked.see(wanted.policy, actual, agreed_by_[position].has_value());
       }
       return ++pairs_ <= most_pairs;
     });
@@ -129,9 +130,7 @@ class Intruders {
   // What happens to an expected policy's traffic where it lacks the mark.
   class Unmarked {
    public:
-    void see(const Policy& wanted, std::size_t position, const Comparison& c,
-             const std::optional<std::size_t>& agreed) {
-      const Policy& actual = c.state.policies[position];
+    void see(const Policy& wanted, const Policy& actual, bool agreed) {
       if (actual.mark == wanted.mark) return;
       Policy unmarked = wanted;
       unmarked.mark = {};
@@ -139,21 +138,20 @@ class Intruders {
                           (!actual.templates.empty() &&
                            std::none_of(actual.templates.begin(), actual.templates.end(),
                                         [](const Template& t) { return t.optional; }));
-      const std::size_t rank = c.index.rank(position);
       if (strict && covers(actual, unmarked)) {
-        strict_ = std::min(strict_, rank);
+        strict_ = std::min<std::uint64_t>(strict_, actual.priority);
       } else if (!strict && !agreed && overlap(actual, unmarked)) {
-        lax_ = std::min(lax_, rank);
+        lax_ = std::min<std::uint64_t>(lax_, actual.priority);
       }
     }
     [[nodiscard]] bool passes(bool default_blocks) const {
-      return lax_ < strict_ || (strict_ == none && !default_blocks);
+      return (lax_ != none && lax_ <= strict_) || (strict_ == none && !default_blocks);
     }
 
    private:
-    static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
-    std::size_t strict_ = none;  // the first that stops or protects all of it
-    std::size_t lax_ = none;     // the first that lets some of it pass
+    static constexpr std::uint64_t none = std::numeric_limits<std::uint64_t>::max();
+    std::uint64_t strict_ = none;  // priority of the first that stops or protects all of it
+    std::uint64_t lax_ = none;     // of the first that lets some of it pass
   };
 
   [[nodiscard]] bool blocks_by_default(Direction direction) const {
@@ -170,9 +168,7 @@ class Intruders {
     const auto& match = c_.matches[number];
     if (match == position) return;
     if (agreed_by_[position]) {
-      const bool wrong = match && *agreed_by_[position] > number && goes_before(position, *match) &&
-                         overlap(wanted.policy, actual);
-      if (wrong) {
+      if (match && is_out_of_order(wanted, *match, position)) {
         tell(
             Code::policy_order, wanted, position,
             name_of(actual) + " goes before " + name_of(wanted.policy) + ", which should go first");
@@ -200,16 +196,17 @@ class Intruders {
     }
   }
 
-  // Among equals the order of kernels differs: hosts may go before networks, whoever was first.
-  [[nodiscard]] bool goes_before(std::size_t one, std::size_t match) const {
-    return c_.state.policies[one].priority <= c_.state.policies[match].priority &&
-           (c_.state.policies[one].priority < c_.state.policies[match].priority ||
-            c_.index.rank(one) < c_.index.rank(match) || is_host(c_.state.policies[one]));
+  // Of a bypass and a tunnel the bypass goes first, of two tunnels the narrower.
+  [[nodiscard]] bool is_out_of_order(const ExpectedPolicy& first, std::size_t match,
+                                     std::size_t position) const {
+    const Policy& second = c_.state.policies[position];
+    return c_.expected.policies[*agreed_by_[position]].tunnel && goes_before(position, match) &&
+           (first.tunnel ? covers(second, first.policy) : overlap(second, first.policy));
   }
-  static bool is_host(const Policy& policy) {
-    const Selector& s = policy.selector;
-    return s.source.length == s.source.address.bits() &&
-           s.destination.length == s.destination.address.bits();
+
+  // Of equals nobody knows.
+  [[nodiscard]] bool goes_before(std::size_t one, std::size_t match) const {
+    return c_.state.policies[one].priority <= c_.state.policies[match].priority;
   }
 
   void tell_before(const ExpectedPolicy& wanted, std::size_t position) {

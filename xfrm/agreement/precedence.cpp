@@ -2,7 +2,6 @@
 #include "xfrm/agreement/precedence.h"
 
 #include <algorithm>
-#include <limits>
 #include <tuple>
 
 namespace cs::xfrm {
@@ -96,15 +95,13 @@ bool covers(const Policy& all, const Policy& part) noexcept {
          all.security_context.empty() && covers(all.selector, part.selector);
 }
 
-PolicyIndex::PolicyIndex(const std::vector<Policy>& policies)
-    : ranks_(policies.size(), std::numeric_limits<std::size_t>::max()) {
+PolicyIndex::PolicyIndex(const std::vector<Policy>& policies) {
   for (std::size_t i = 0; i < policies.size(); ++i) {
     if (!policies[i].is_of_socket()) order_.push_back(i);
   }
   std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
     return policies[a].priority < policies[b].priority;
   });
-  for (std::size_t i = 0; i < order_.size(); ++i) ranks_[order_[i]] = i;
   for (const Direction one : {Direction::in, Direction::out, Direction::forward}) {
     sort_networks(policies, one);
   }

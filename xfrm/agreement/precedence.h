@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Which policy the kernel applies where several fit: the lowest priority, among equals the one made
-// first; never one of another direction. A socket's own go before all of these and stand apart.
+// Which policy the kernel applies where several fit: the lowest priority; never one of another
+// direction. Among equals some kernels take the one made first, others one between two hosts, and
+// none tells which was made first: it lists what was changed last before the rest. So of equals
+// nobody knows. A socket's own policies go before all of these and stand apart.
 #pragma once
 
 #include <array>
@@ -26,10 +28,8 @@ class PolicyIndex {
  public:
   explicit PolicyIndex(const std::vector<Policy>& policies);
 
-  // Positions in `policies`, the kernel's choice first. Those of sockets are not among them.
+  // Positions in `policies`, the lowest priority first. Those of sockets are not among them.
   [[nodiscard]] const std::vector<std::size_t>& order() const noexcept { return order_; }
-  // By position.
-  [[nodiscard]] std::size_t rank(std::size_t position) const noexcept { return ranks_[position]; }
 
   // Calls take(position) for each policy of this direction, and perhaps some more, whose networks
   // overlap the selector's, in no order; ends when it returns false. Takes time for those and for
@@ -66,7 +66,6 @@ class PolicyIndex {
   void sort_networks(const std::vector<Policy>& policies, Direction direction);
 
   std::vector<std::size_t> order_;
-  std::vector<std::size_t> ranks_;
   std::array<Networks, 3> networks_;  // in, out, forward
 };
 

@@ -135,7 +135,7 @@ class Canonicaliser {
   }
 
   // A policy's level is one above the highest of those that go before it and overlap it. So levels
-  // tell which of two that overlap goes first, and nothing of two that do not.
+  // tell which of two that overlap goes first, and nothing of two that do not, or are equals.
   Result<void> find_levels() {
     std::vector<std::size_t> above(state_.policies.size(), 0);  // level + 1; 0: not reached yet
     levels_.resize(state_.policies.size());
@@ -145,7 +145,8 @@ class Canonicaliser {
       const bool all =
           index_.each_near(policy.direction, policy.selector, [&](std::size_t earlier) {
             const Policy& before = state_.policies[earlier];
-            if (above[earlier] > level && before.type == policy.type && overlap(before, policy)) {
+            if (above[earlier] > level && before.priority < policy.priority &&
+                before.type == policy.type && overlap(before, policy)) {
               level = above[earlier];
             }
             return ++pairs_ <= most_pairs;

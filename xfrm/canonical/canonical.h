@@ -22,7 +22,7 @@ struct Canonical {
   Sha256 policies_sha256{};            // does not change as SAs come and go
   Sha256 whole_sha256{};               // of an array of both
 
-  // Positions in the state of what is told of: policies as the kernel prefers them, SAs as they
+  // Positions in the state of what is told of: policies by their priority, SAs as they
   // stand there.
   std::vector<std::size_t> policies_told;
   std::vector<std::size_t> sas_told;
