@@ -31,8 +31,8 @@ TEST(CborWriter, WritesTheExamplesOfTheStandard) {
       {4294967295, "1affffffff"},
       {1000000000000, "1b000000e8d4a51000"},
       {18446744073709551615U, "1bffffffffffffffff"}};
-  for (const auto& [number, hex] : numbers) {
-    EXPECT_EQ(written([&](auto& w) { w.number(number); }), hex);
+  for (const auto& one : numbers) {
+    EXPECT_EQ(written([&](auto& w) { w.number(one.first); }), one.second);
   }
   EXPECT_EQ(written([](auto& w) { w.boolean(false).boolean(true).null(); }), "f4f5f6");
   const std::array<std::uint8_t, 4> bytes{1, 2, 3, 4};
