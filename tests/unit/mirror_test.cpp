@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <vector>
 
@@ -221,6 +222,28 @@ TEST(MirrorLoss, IsToldAndRepaired) {
   EXPECT_EQ(told.front().how, How::lost);
   EXPECT_EQ(told.back().how, How::found);
   expect_equal(mirror, kernel, "after the loss");
+}
+
+// A thousand events, as of rekeyings, among so many SAs.
+std::chrono::nanoseconds cost_among(std::uint32_t sas) {
+  Tables tables;
+  for (std::uint32_t spi = 0; spi < sas; ++spi) get(tables.add(an_sa(spi)));
+  Event event;
+  const auto begun = std::chrono::steady_clock::now();
+  for (std::uint32_t spi = 0; spi < 500; ++spi) {
+    event.kind = Kind::sa_delete;
+    event.sa = an_sa(spi % sas);
+    get(tables.apply(event));
+    event.kind = Kind::sa_new;
+    get(tables.apply(event));
+  }
+  return std::chrono::steady_clock::now() - begun;
+}
+
+TEST(Tables, AnEventCostsTheSameHoweverManySasThereAre) {
+  const auto few = std::min({cost_among(100), cost_among(100), cost_among(100)});
+  const auto many = std::min({cost_among(20'000), cost_among(20'000), cost_among(20'000)});
+  EXPECT_LT(many, few * 30) << "for 200 times as many";
 }
 
 // Anything in any order, from few names, so that they meet.

@@ -95,7 +95,7 @@ std::string_view code_of(Kind kind) noexcept {
   return index < codes.size() ? codes.at(index) : "unknown";
 }
 
-void WatchReport::write(std::string_view code, const std::string& sentence, Json more) {
+void WatchReport::write(std::string_view code, const std::string& sentence, const Json& more) {
   const std::string time = format_rfc3339(clock_.wall());
   if (!json_) {
     out_ << time << " " << detail::one_line(sentence) << "\n";
@@ -125,7 +125,7 @@ void WatchReport::change(const Change& change) {
   }
   Json json{{"told", !found}};
   json.update(json_of(change.event));
-  write(code_of(change.event.kind), how + sentence_of(change.event), std::move(json));
+  write(code_of(change.event.kind), how + sentence_of(change.event), json);
 }
 
 void WatchReport::drift(const Finding& finding, bool begun) {

@@ -28,7 +28,8 @@ class WatchReport {
   void ended(const MirrorCounters& counters);
 
  private:
-  void write(std::string_view code, const std::string& sentence, nlohmann::ordered_json more);
+  void write(std::string_view code, const std::string& sentence,
+             const nlohmann::ordered_json& more);
 
   bool json_;
   const Clock& clock_;
