@@ -3,6 +3,7 @@
 """The ground is real: strongSwan's IKEv2 with certificates, through the middle's NAT."""
 
 import tempfile
+import time
 from pathlib import Path
 
 import labtest
@@ -10,6 +11,8 @@ from labtest import HOST_B, LAN, WAN
 from lablib import middle
 from lablib.pcap import AH, ESP, UDP
 from lablib.proc import run
+from test_xfrm import push_program
+from test_xfrm_watch import watching
 
 CONFIGURATION = """\
 connections {{
@@ -83,6 +86,24 @@ class NatTraversal(labtest.LabTest):
         self.assert_no_plaintext(seen)
         self.assertIn("AES_GCM_16-256", self.gwa.run(["swanctl", "--list-sas"]).out)
         self.assertIn("encap type espinudp", self.gwb.run(["ip", "xfrm", "state"]).out)
+        self.on_both(self.strongswan_answers_for_all_but_one)
+
+    def strongswan_answers_for_all_but_one(self, gateway):
+        """What it lists over VICI is what the kernel has, also when rekeyed; then one is made by hand."""
+        push_program(gateway)
+        with watching(gateway, "--vici", "/run/charon.vici", "--grace", "2") as watch:
+            self.assertGreaterEqual(watch.told[0]["sas"], 2)
+            if gateway is self.gwa:
+                gateway.run(["swanctl", "--rekey", "--child", "net"])
+                watch.wait_for("sa_update", 10)  # the inbound one
+            time.sleep(3.5)
+            self.assertEqual(watch.events("drift"), [])
+            labtest.ip(gateway, [f"xfrm state add src 192.0.2.77 dst 192.0.2.78 proto esp spi 0x66 mode tunnel "
+                                 f"aead rfc4106(gcm(aes)) {labtest.key(20)} 128"])
+            drift = watch.wait_for("drift", 5)
+            self.assertEqual(drift["code"], "sa_unknown")
+            self.assertIn("SPI 0x00000066", drift["sentence"])
+            watch.end()
 
 
 if __name__ == "__main__":
