@@ -101,7 +101,7 @@ class NatTraversal(labtest.LabTest):
             labtest.ip(gateway, [f"xfrm state add src 192.0.2.77 dst 192.0.2.78 proto esp spi 0x66 mode tunnel "
                                  f"aead rfc4106(gcm(aes)) {labtest.key(20)} 128"])
             drift = watch.wait_for("drift", 5)
-            self.assertEqual(drift["code"], "sa_unknown")
+            self.assertEqual(drift["code"], "sa-unknown")
             self.assertIn("SPI 0x00000066", drift["sentence"])
             watch.end()
 

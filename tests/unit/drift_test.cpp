@@ -26,15 +26,9 @@ class Drift : public testing::Test {
     kernel_.set_defaults(*agreed_.defaults);
     kernel_.set_switches(agreed_.interfaces);
     WatchOptions options;
-    options.judge = [this](const State& state) {
-      std::vector<Finding> found;
-      for (const Difference& one : compare(expected_, state, {})) {
-        found.push_back({std::string(meaning(one.code).name), one.sentence});
-      }
-      return found;
-    };
-    options.on_drift = [this](const Finding& one, bool begun) {
-      told_.push_back((begun ? "+" : "-") + one.code);
+    options.judge = [this](const State& state) { return compare(expected_, state, {}); };
+    options.on_drift = [this](const Difference& one, bool begun) {
+      told_.push_back((begun ? "+" : "-") + std::string(meaning(one.code).name));
     };
     kernel_.forget_events();
     watcher_ = get(Watcher::open(kernel_, clock_, std::move(options)));

@@ -20,8 +20,8 @@ using test::an_sa;
 using test::FakeKernel;
 using test::get;
 
-KnownSa known(std::uint32_t spi) {
-  return {an_sa(spi).id.destination, spi, IPPROTO_ESP};
+SaName known(std::uint32_t spi) {
+  return {an_sa(spi).id.destination, IPPROTO_ESP, spi};
 }
 
 class WatcherTest : public testing::Test {
@@ -31,22 +31,24 @@ class WatcherTest : public testing::Test {
     WatchOptions options;
     options.judge = [this](const State& state) {
       ++judged_;
-      std::vector<Finding> found;
+      std::vector<Difference> found;
       for (const Policy& policy : state.policies) {
-        if (policy.templates.empty()) found.push_back({"bypass", std::to_string(policy.index)});
+        if (policy.templates.empty())
+          found.push_back({Code::policy_bypass, "", std::to_string(policy.index)});
       }
       return found;
     };
     if (reconciles_) {
-      options.known = [this]() -> Result<std::vector<KnownSa>> {
+      options.known = [this]() -> Result<std::vector<SaName>> {
         ++asked_;
         if (silent_) return Error(ErrorKind::closed, "not today " + std::to_string(asked_));
         return known_;
       };
     }
     options.on_change = [this](const Change& change) { changes_.push_back(change); };
-    options.on_drift = [this](const Finding& one, bool begun) {
-      told_.push_back((begun ? "+" : "-") + one.code + " " + one.sentence);
+    options.on_drift = [this](const Difference& one, bool begun) {
+      told_.push_back((begun ? "+" : "-") + std::string(meaning(one.code).name) + " " +
+                      one.sentence);
     };
     watcher_ = get(Watcher::open(kernel_, clock_, std::move(options)));
   }
@@ -69,7 +71,7 @@ class WatcherTest : public testing::Test {
   test::ManualClock clock_;
   bool reconciles_ = false;
   bool silent_ = false;
-  std::vector<KnownSa> known_;
+  std::vector<SaName> known_;
   int asked_ = 0;
   int judged_ = 0;
   std::vector<Change> changes_;
@@ -81,15 +83,15 @@ TEST_F(WatcherTest, TellsDriftOnceWhenItBeginsAndWhenItEnds) {
   kernel_.put_policy(a_policy(9, 1));
   open();
   get(watcher_->run());
-  EXPECT_EQ(told(), Words{"+bypass 9"});
+  EXPECT_EQ(told(), Words{"+policy-bypass 9"});
   kernel_.put_policy(a_policy(17, 1));
   live(1s);
-  EXPECT_EQ(told(), Words{"+bypass 17"});
+  EXPECT_EQ(told(), Words{"+policy-bypass 17"});
   live(200s);
   EXPECT_EQ(told(), Words{});
   kernel_.delete_policy(9);
   live(1s);
-  EXPECT_EQ(told(), Words{"-bypass 9"});
+  EXPECT_EQ(told(), Words{"-policy-bypass 9"});
   EXPECT_EQ(watcher_->drift().size(), 1U);
 }
 
@@ -114,7 +116,7 @@ TEST_F(WatcherTest, FindsWithinAnIntervalWhatNoEventTells) {
   live(50s);
   EXPECT_EQ(told(), Words{});
   live(10s);
-  EXPECT_EQ(told(), Words{"+bypass 9"});
+  EXPECT_EQ(told(), Words{"+policy-bypass 9"});
   EXPECT_EQ(watcher_->counters().repairs, 1U);
   EXPECT_EQ(watcher_->counters().audits, 1U);
 }
@@ -126,7 +128,7 @@ TEST_F(WatcherTest, IsNotFooledByTheTimeOfDay) {
   kernel_.put_policy(a_policy(9, 1), true);
   live(60s);
   clock_.set_wall(from_time_t(4'000'000'000));
-  EXPECT_EQ(told(), Words{"+bypass 9"});
+  EXPECT_EQ(told(), Words{"+policy-bypass 9"});
   live(59s);
   EXPECT_EQ(watcher_->counters().audits, 1U);
 }
@@ -137,7 +139,7 @@ TEST_F(WatcherTest, AuditsSoonInDoubt) {
   kernel_.put_policy(a_policy(9, 1), true);
   kernel_.tell(Event());  // of a kind that is not known
   live(6s);
-  EXPECT_EQ(told(), Words{"+bypass 9"});
+  EXPECT_EQ(told(), Words{"+policy-bypass 9"});
 }
 
 class Reconciled : public WatcherTest {
@@ -148,7 +150,7 @@ class Reconciled : public WatcherTest {
     kernel_.add_sa(an_sa(1));
   }
   const std::string unknown_ =
-      "sa_unknown ESP 192.0.2.1 → 192.0.2.2 SPI 0x00000002 is in the kernel, and nobody answers "
+      "sa-unknown SA ESP 192.0.2.1 → 192.0.2.2 SPI 0x00000002 is in the kernel, and nobody answers "
       "for it";
 };
 
@@ -194,11 +196,11 @@ TEST_F(Reconciled, ASilentIkeDaemonIsDriftAndBlamesNoSa) {
   silent_ = true;
   kernel_.add_sa(an_sa(2));
   live(30s);
-  EXPECT_EQ(told(), Words{"+ike_silent nobody tells which SAs are known: not today 2"});
+  EXPECT_EQ(told(), Words{"+ike-silent nobody tells which SAs are known: not today 2"});
   known_.push_back(known(2));
   silent_ = false;
   live(5s);
-  EXPECT_EQ(told(), Words{"-ike_silent nobody tells which SAs are known: not today 2"});
+  EXPECT_EQ(told(), Words{"-ike-silent nobody tells which SAs are known: not today 2"});
   EXPECT_LE(asked_, 10);
 }
 
@@ -212,9 +214,9 @@ TEST(KnownSas, AreBothDirectionsOfEachChild) {
   child.compression_out = 3;
   vici::ChildSa deleted;
   deleted.local = child.local;
-  EXPECT_EQ(known_sas({child, deleted}), (std::vector<KnownSa>{{*child.local, 1, IPPROTO_ESP},
-                                                               {*child.remote, 2, IPPROTO_ESP},
-                                                               {*child.remote, 3, IPPROTO_COMP}}));
+  EXPECT_EQ(known_sas({child, deleted}), (std::vector<SaName>{{*child.local, IPPROTO_ESP, 1},
+                                                              {*child.remote, IPPROTO_ESP, 2},
+                                                              {*child.remote, IPPROTO_COMP, 3}}));
 }
 
 }  // namespace

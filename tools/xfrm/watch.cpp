@@ -51,7 +51,7 @@ WatchOptions watch_options(const WatchCommandOptions& options, WatchReport& repo
     wanted.known = [socket = options.vici] { return ask_ike_daemon(socket); };
   }
   wanted.on_change = [&report](const Change& change) { report.change(change); };
-  wanted.on_drift = [&report](const Finding& one, bool begun) { report.drift(one, begun); };
+  wanted.on_drift = [&report](const Difference& one, bool begun) { report.drift(one, begun); };
   return wanted;
 }
 

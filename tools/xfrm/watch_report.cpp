@@ -128,9 +128,9 @@ void WatchReport::change(const Change& change) {
   write(code_of(change.event.kind), how + sentence_of(change.event), json);
 }
 
-void WatchReport::drift(const Finding& finding, bool begun) {
-  write(begun ? "drift" : "drift_ended", (begun ? "drift: " : "drift ended: ") + finding.sentence,
-        {{"code", finding.code}, {"sentence", finding.sentence}});
+void WatchReport::drift(const Difference& one, bool begun) {
+  write(begun ? "drift" : "drift_ended", (begun ? "drift: " : "drift ended: ") + one.sentence,
+        {{"code", meaning(one.code).name}, {"sentence", one.sentence}});
 }
 
 void WatchReport::ended(const MirrorCounters& counters) {

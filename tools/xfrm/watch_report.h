@@ -8,8 +8,8 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "xfrm/agreement/difference.h"
 #include "xfrm/state/model.h"
-#include "xfrm/watch/finding.h"
 #include "xfrm/watch/mirror.h"
 
 namespace cs::xfrm {
@@ -24,7 +24,7 @@ class WatchReport {
 
   void began(const State& state);
   void change(const Change& change);
-  void drift(const Finding& finding, bool begun);
+  void drift(const Difference& one, bool begun);
   void ended(const MirrorCounters& counters);
 
  private:

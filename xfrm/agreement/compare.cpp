@@ -84,7 +84,7 @@ std::vector<Difference> compare(const Expected& expected, const State& state, co
   match_policies(c);
   find_intruders(c);
   compare_types(c);
-  compare_sas(c, known);
+  compare_sas(c);
   compare_sockets(c, known);
   compare_defaults(c);
   compare_switches(c);

@@ -12,19 +12,8 @@
 
 namespace cs::xfrm {
 
-// An SA by what an IKE daemon's list tells of it.
-struct SaName {
-  Address destination;
-  std::uint8_t protocol = 0;
-  std::uint32_t spi = 0;
-  bool operator==(const SaName&) const = default;
-};
-
-// What the state itself cannot tell.
+// What the state itself cannot tell. Which SAs somebody answers for is watch/reconciler.h's.
 struct Known {
-  // The SAs that the IKE daemon or we ourselves made. nullopt: nobody was asked, and an SA that
-  // nobody made is not found.
-  std::optional<std::vector<SaName>> sas;
   // Socket policies that let everything pass which the IKE daemon and keymsd have: two a socket,
   // for what it sends and for what it gets.
   std::size_t socket_bypasses = 0;

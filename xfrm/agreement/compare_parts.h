@@ -34,7 +34,7 @@ struct Comparison {
 void match_policies(Comparison& c);
 // What goes before them, and what else leads into a tunnel.
 void find_intruders(Comparison& c);
-void compare_sas(Comparison& c, const Known& known);
+void compare_sas(Comparison& c);
 
 // The fields of one policy, one difference each.
 void compare_contents(const ExpectedPolicy& wanted, const Policy& actual, const std::string& tunnel,

@@ -127,20 +127,9 @@ Findings judge(const Tunnel& tunnel, const ExpectedSa& wanted, const Sa& sa) {
   return out;
 }
 
-auto sort_key(const Address& destination, std::uint8_t protocol, std::uint32_t spi) {
-  return std::tuple(destination.ipv6, destination.bytes, protocol, spi);
-}
-
 class SaJudge {
  public:
-  SaJudge(Comparison& c, const Known& known) : c_(c), seen_(c.expected.sas.size(), false) {
-    learn();
-    if (!known.sas) return;
-    known_.emplace();
-    for (const SaName& one : *known.sas) {
-      known_->insert(sort_key(one.destination, one.protocol, one.spi));
-    }
-  }
+  explicit SaJudge(Comparison& c) : c_(c), seen_(c.expected.sas.size(), false) { learn(); }
 
   void run() {
     for (const Sa& sa : c_.state.sas) {
@@ -219,7 +208,6 @@ class SaJudge {
       c_.differences.add(one.code, name, "SA " + name_of(sa) + " " + one.rest);
     }
     compare_selector(*best, sa);
-    check_known(sa, name);
   }
 
   // An SA's selector refuses what comes out of it, or goes in, and does not fit.
@@ -241,20 +229,12 @@ class SaJudge {
     for (const ExpectedSa& one : c_.expected.sas) {
       const Address& peer = one.inbound ? one.sa.source : one.sa.id.destination;
       if (is_any(peer) || (peer != sa.source && peer != sa.id.destination)) continue;
-      const std::string& name = tunnel(one).name;
-      c_.differences.add(Code::sa_endpoints, name,
+      c_.differences.add(Code::sa_endpoints, tunnel(one).name,
                          "SA " + name_of(sa) +
                              " has the peer at one end and at the other no "
                              "address that is agreed");
-      check_known(sa, name);
       return;
     }
-  }
-
-  void check_known(const Sa& sa, const std::string& tunnel) {
-    if (!known_ || known_->contains(sort_key(sa.id.destination, sa.id.protocol, sa.id.spi))) return;
-    c_.differences.add(Code::sa_unknown, tunnel,
-                       "SA " + name_of(sa) + " was made neither by the IKE daemon nor by us");
   }
 
   Comparison& c_;
@@ -263,13 +243,12 @@ class SaJudge {
   std::vector<std::vector<Ends>> ends_;
   std::vector<std::vector<const Selector*>> traffic_;
   std::size_t compared_ = 0;
-  std::optional<std::set<decltype(sort_key(Address{}, 0, 0))>> known_;
 };
 
 }  // namespace
 
-void compare_sas(Comparison& c, const Known& known) {
-  SaJudge(c, known).run();
+void compare_sas(Comparison& c) {
+  SaJudge(c).run();
 }
 
 }  // namespace cs::xfrm

@@ -53,6 +53,7 @@ constexpr std::array<Meaning, code_count> meanings{{
     {"disable-policy", breach, "sysctl -w net.ipv4.conf.INTERFACE.disable_policy=0, net.ipv6 too"},
     {"sa-missing", note, "initiate the connection: swanctl --initiate"},
     {"sa-unknown", breach, "find out who put it there, then: ip xfrm state delete"},
+    {"ike-silent", fault, "look why: systemctl status strongswan, swanctl --stats"},
     {"sa-endpoints", breach, "find out who put it there, then: ip xfrm state delete"},
     {"sa-protocol", breach, rekey},
     {"sa-mode", breach, rekey},

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -52,6 +53,7 @@ enum class Code : std::uint8_t {
   disable_policy,
   sa_missing,
   sa_unknown,
+  ike_silent,
   sa_endpoints,
   sa_protocol,
   sa_mode,
@@ -83,8 +85,8 @@ struct Meaning {
 struct Difference {
   Code code = Code::too_many;
   std::string tunnel;    // empty: of the whole machine
-  std::string sentence;  // one line
-  bool operator==(const Difference&) const = default;
+  std::string sentence;  // one line, the same for as long as it is the same thing
+  auto operator<=>(const Difference&) const = default;
 };
 
 inline constexpr std::size_t max_differences = 1000;

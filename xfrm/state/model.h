@@ -153,6 +153,14 @@ struct SaId {
   bool operator==(const SaId&) const = default;
 };
 
+// What an IKE daemon's list tells of an SA.
+struct SaName {
+  Address destination;
+  std::uint8_t protocol = 0;
+  std::uint32_t spi = 0;
+  bool operator==(const SaName&) const = default;
+};
+
 struct Replay {
   std::uint32_t window = 0;  // packets; 0: nobody looks
   bool extended = false;     // 64-bit sequence numbers (ESN)

@@ -23,11 +23,11 @@ bool is_ipsec(std::uint8_t protocol) noexcept {
 
 }  // namespace
 
-std::vector<KnownSa> known_sas(const std::vector<vici::ChildSa>& children) {
-  std::vector<KnownSa> known;
+std::vector<SaName> known_sas(const std::vector<vici::ChildSa>& children) {
+  std::vector<SaName> known;
   const auto add = [&known](const std::optional<Address>& destination, std::uint32_t spi,
                             std::uint8_t protocol) {
-    if (destination && spi != 0) known.push_back({*destination, spi, protocol});
+    if (destination && spi != 0) known.push_back({*destination, protocol, spi});
   };
   for (const vici::ChildSa& child : children) {
     add(child.local, child.spi_in, child.protocol);
@@ -38,13 +38,13 @@ std::vector<KnownSa> known_sas(const std::vector<vici::ChildSa>& children) {
   return known;
 }
 
-Result<std::vector<KnownSa>> ask_ike_daemon(const std::string& socket) {
+Result<std::vector<SaName>> ask_ike_daemon(const std::string& socket) {
   CS_TRY(vici::Client client, vici::Client::connect(socket, patience));
   CS_TRY(const auto children, client.list_sas());
   return known_sas(children);
 }
 
-std::size_t Reconciler::Hash::operator()(const KnownSa& sa) const noexcept {
+std::size_t Reconciler::Hash::operator()(const SaName& sa) const noexcept {
   std::array<char, 16 + 4 + 1> bytes{};
   std::memcpy(bytes.data(), sa.destination.bytes.data(), 16);
   std::memcpy(bytes.data() + 16, &sa.spi, 4);
@@ -65,13 +65,13 @@ void Reconciler::ask(BootTime now) {
   why_silent_ = answer.error().message();
 }
 
-std::vector<Finding> Reconciler::judge(const State& state, BootTime now) {
+std::vector<Difference> Reconciler::judge(const State& state, BootTime now) {
   if (now >= next_question_) ask(now);
   due_ = next_question_;
-  std::vector<Finding> findings;
-  std::unordered_map<KnownSa, BootTime, Hash> alone;
+  std::vector<Difference> found;
+  std::unordered_map<SaName, BootTime, Hash> alone;
   for (const Sa& sa : state.sas) {
-    const KnownSa key{sa.id.destination, sa.id.spi, sa.id.protocol};
+    const SaName key{sa.id.destination, sa.id.protocol, sa.id.spi};
     if (!is_ipsec(sa.id.protocol) || known_.contains(key)) continue;
     const auto before = alone_since_.find(key);
     const BootTime since = before == alone_since_.end() ? now : before->second;
@@ -82,14 +82,14 @@ std::vector<Finding> Reconciler::judge(const State& state, BootTime now) {
       due_ = std::min(due_, since + grace_);
       continue;
     }
-    findings.push_back(
-        {"sa_unknown", name_of(sa) + " is in the kernel, and nobody answers for it"});
+    found.push_back({Code::sa_unknown, "",
+                     "SA " + name_of(sa) + " is in the kernel, and nobody answers for it"});
   }
   alone_since_ = std::move(alone);
   if (silent_since_ && now - *silent_since_ >= grace_ && !state.sas.empty()) {
-    findings.push_back({"ike_silent", "nobody tells which SAs are known: " + why_silent_});
+    found.push_back({Code::ike_silent, "", "nobody tells which SAs are known: " + why_silent_});
   }
-  return findings;
+  return found;
 }
 
 }  // namespace cs::xfrm

@@ -69,21 +69,21 @@ Result<void> Watcher::audit(BootTime now) {
 
 void Watcher::judge(BootTime now) {
   const State& state = mirror_->state();
-  std::set<Finding> found;
+  std::set<Difference> found;
   if (options_.judge) {
-    for (Finding& one : options_.judge(state)) found.insert(std::move(one));
+    for (Difference& one : options_.judge(state)) found.insert(std::move(one));
   }
   next_judging_ = BootTime::max();
   if (reconciler_) {
-    for (Finding& one : reconciler_->judge(state, now)) found.insert(std::move(one));
+    for (Difference& one : reconciler_->judge(state, now)) found.insert(std::move(one));
     next_judging_ = reconciler_->due();
   }
-  const std::set<Finding> before = std::exchange(drift_, std::move(found));
+  const std::set<Difference> before = std::exchange(drift_, std::move(found));
   if (!options_.on_drift) return;
-  for (const Finding& one : before) {
+  for (const Difference& one : before) {
     if (!drift_.contains(one)) options_.on_drift(one, false);
   }
-  for (const Finding& one : drift_) {
+  for (const Difference& one : drift_) {
     if (!before.contains(one)) options_.on_drift(one, true);
   }
 }

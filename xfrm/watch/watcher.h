@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "xfrm/watch/finding.h"
+#include "xfrm/agreement/difference.h"
 #include "xfrm/watch/mirror.h"
 #include "xfrm/watch/reconciler.h"
 
@@ -26,12 +26,12 @@ struct WatchOptions {
   std::chrono::seconds audit_interval{60};
   std::chrono::seconds grace{10};  // of an SA that nobody answers for
   // What of a state should not be so. Called after changes, a batch at a time.
-  std::function<std::vector<Finding>(const State&)> judge;
+  std::function<std::vector<Difference>(const State&)> judge;
   // Which SAs are answered for; none: nobody is asked. May take half a second at most.
   Reconciler::Ask known;
   std::function<void(const Change&)> on_change;
   // Each finding once when it begins and once when it has ended.
-  std::function<void(const Finding&, bool begun)> on_drift;
+  std::function<void(const Difference&, bool begun)> on_drift;
 };
 
 class Watcher {
@@ -46,7 +46,7 @@ class Watcher {
 
   [[nodiscard]] const State& state() { return mirror_->state(); }
   [[nodiscard]] const MirrorCounters& counters() const noexcept { return mirror_->counters(); }
-  [[nodiscard]] const std::set<Finding>& drift() const noexcept { return drift_; }
+  [[nodiscard]] const std::set<Difference>& drift() const noexcept { return drift_; }
 
  private:
   Watcher(const Clock& clock, WatchOptions options);
@@ -59,7 +59,7 @@ class Watcher {
   WatchOptions options_;
   std::optional<Mirror> mirror_;
   std::optional<Reconciler> reconciler_;
-  std::set<Finding> drift_;
+  std::set<Difference> drift_;
   bool more_ = false;    // of what the kernel tells
   bool audits_ = false;  // one has begun
   BootTime next_audit_;  // its beginning, or its end
