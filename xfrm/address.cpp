@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace cs::net {
@@ -10,11 +11,10 @@ namespace {
 
 // Whether two addresses have the first `length` bits in common.
 bool share(const Address& a, const Address& b, std::uint8_t length) noexcept {
-  for (std::size_t bit = 0; bit < length; ++bit) {
-    const auto mask = static_cast<std::uint8_t>(0x80U >> (bit % 8));
-    if (((a.bytes[bit / 8] ^ b.bytes[bit / 8]) & mask) != 0) return false;
-  }
-  return true;
+  const std::size_t whole = length / 8;
+  const unsigned rest = length % 8;
+  return std::equal(a.bytes.begin(), a.bytes.begin() + whole, b.bytes.begin()) &&
+         (rest == 0 || (a.bytes[whole] ^ b.bytes[whole]) >> (8 - rest) == 0);
 }
 
 Error malformed(std::string_view text, std::string_view what) {

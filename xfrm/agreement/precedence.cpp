@@ -18,10 +18,11 @@ bool before(const Address& a, const Address& b) noexcept {
 // The first and the last address of the prefix.
 std::pair<Address, Address> bounds(const Address& address, std::uint8_t length) noexcept {
   std::pair<Address, Address> out{address, address};
-  for (std::size_t bit = length; bit < address.bits(); ++bit) {
-    const auto mask = static_cast<std::uint8_t>(0x80U >> (bit % 8));
-    out.first.bytes.at(bit / 8) &= static_cast<std::uint8_t>(~mask);
-    out.second.bytes.at(bit / 8) |= mask;
+  for (std::size_t byte = length / 8; byte < address.view().size(); ++byte) {
+    const unsigned kept = byte == length / 8 ? length % 8 : 0;
+    const auto mask = static_cast<std::uint8_t>(0xffU >> kept);
+    out.first.bytes.at(byte) &= static_cast<std::uint8_t>(~mask);
+    out.second.bytes.at(byte) |= mask;
   }
   return out;
 }
