@@ -301,6 +301,27 @@ TEST(Request, ThatDoesNotFitSaysSoForGood) {
   EXPECT_FALSE(request.put_u32(RTA_OIF, 1).ok());
 }
 
+TEST(Request, FillsUpToItsLastByteAndNoFurther) {
+  const std::size_t room = (std::size_t{16} * 1024) - sizeof(nlmsghdr) - sizeof(nlattr);
+  for (const std::size_t head : {std::size_t{0}, std::size_t{68}, room}) {
+    Request fits(RTM_NEWROUTE, 0);
+    EXPECT_TRUE(fits.put(RTA_METRICS, Bytes(head), Bytes(room - head)).ok()) << head;
+    Request above(RTM_NEWROUTE, 0);
+    EXPECT_FALSE(above.put(RTA_METRICS, Bytes(head), Bytes(room - head + 1)).ok()) << head;
+    EXPECT_EQ(above.header()->nlmsg_len, sizeof(nlmsghdr));
+  }
+}
+
+TEST(Request, PutsTwoPiecesAsOneValue) {
+  Request request(RTM_NEWROUTE, 0);
+  request.put(RTA_METRICS, Bytes{1, 2, 3}, Bytes{4, 5}).put_u32(RTA_OIF, 7);
+  const auto* begin = reinterpret_cast<const std::uint8_t*>(request.header());
+  const ByteView sent(begin, request.header()->nlmsg_len);
+  const Bytes expected{9, 0, RTA_METRICS, 0, 1, 2, 3, 4, 5, 0, 0, 0, 8, 0, RTA_OIF, 0, 7, 0, 0, 0};
+  const ByteView row = sent.subspan(sizeof(nlmsghdr));
+  EXPECT_EQ(Bytes(row.begin(), row.end()), expected);
+}
+
 TEST(RouteMemory, ComesBackAsItWasWritten) {
   const test::TemporaryDirectory directory;
   const std::string path = directory.file("routes");

@@ -80,8 +80,19 @@ Request Request::dump(std::uint16_t type) {
   return request;
 }
 
-Request& Request::put(std::uint16_t type, ByteView value) {
-  ok_ = ok_ && mnl_attr_put_check(header(), memory_.size(), type, value.size(), value.data());
+Request& Request::put(std::uint16_t type, ByteView head, ByteView tail) {
+  const std::size_t at = header()->nlmsg_len;  // a multiple of 4, as everything here
+  const std::size_t left = memory_.size() - at;
+  const std::size_t size = sizeof(nlattr) + head.size() + tail.size();
+  ok_ = ok_ && head.size() < left && tail.size() < left && size <= left;
+  if (!ok_) return *this;
+  const nlattr made{static_cast<std::uint16_t>(size), type};
+  std::uint8_t* to = memory_.data() + at;
+  std::memcpy(to, &made, sizeof(made));
+  std::copy(head.begin(), head.end(), to + sizeof(made));
+  std::copy(tail.begin(), tail.end(), to + sizeof(made) + head.size());
+  // What is not written yet is zero, and so is the padding.
+  header()->nlmsg_len += static_cast<std::uint32_t>((size + 3) & ~std::size_t{3});
   return *this;
 }
 

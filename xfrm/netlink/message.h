@@ -96,7 +96,9 @@ class Request {
     static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 256);
     return *static_cast<T*>(mnl_nlmsg_put_extra_header(header(), sizeof(T)));
   }
-  Request& put(std::uint16_t type, ByteView value);
+  Request& put(std::uint16_t type, ByteView value) { return put(type, value, {}); }
+  // A value in two pieces: a key is put behind its description without a copy that stays.
+  Request& put(std::uint16_t type, ByteView head, ByteView tail);
   Request& put_u32(std::uint16_t type, std::uint32_t value);
   // Attributes as they are.
   Request& append(ByteView attributes);

@@ -100,6 +100,12 @@ Result<Socket> Socket::open(int protocol) {
 }
 
 Result<void> Socket::ask(Request request, const std::string& tried, const Take& take) {
+  auto done = converse(std::move(request), tried, take);
+  receiver_.wipe();
+  return done;
+}
+
+Result<void> Socket::converse(Request request, const std::string& tried, const Take& take) {
   if (!request.ok()) return Error(ErrorKind::limit, tried + ": the request is too long");
   nlmsghdr* header = request.header();
   header->nlmsg_seq = ++sequence_;

@@ -57,13 +57,14 @@ class Socket {
 
   // Sends the request and hands every message of the answer to `take`, up to its end. `tried` is
   // what an error says was tried. Fails with `busy` if the kernel's tables changed during a dump
-  // (which XFRM does not tell).
+  // (which XFRM does not tell). Nothing of the answer is left in memory.
   Result<void> ask(Request request, const std::string& tried, const Take& take);
   // For a request that is only acknowledged.
   Result<void> tell(Request request, const std::string& tried);
 
  private:
   explicit Socket(detail::Receiver receiver) : receiver_(std::move(receiver)) {}
+  Result<void> converse(Request request, const std::string& tried, const Take& take);
 
   detail::Receiver receiver_;
   std::uint32_t sequence_ = 0;
