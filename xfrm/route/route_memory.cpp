@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "xfrm/route/route_memory.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 #include <charconv>
 
-#include "base/unique_fd.h"
+#include "xfrm/state_file.h"
 
 namespace cs::rt {
 namespace {
@@ -59,31 +53,7 @@ std::string text_of(const Remembered& route) {
   return line + "\n";
 }
 
-Result<void> write_all(int fd, std::string_view text, const std::string& path) {
-  while (!text.empty()) {
-    const ssize_t done = write(fd, text.data(), text.size());
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return from_errno(done < 0 ? errno : EIO, "writing " + path);
-    text.remove_prefix(static_cast<std::size_t>(done));
-  }
-  if (fsync(fd) != 0) return from_errno(errno, "writing " + path + " to disk");
-  return {};
-}
-
-// A rename or removal is on disk once its directory is.
-Result<void> sync_directory_of(const std::string& path) {
-  const std::string directory = directory_of(path);
-  const UniqueFd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd || fsync(fd.get()) != 0) return from_errno(errno, "writing directory " + directory);
-  return {};
-}
-
 }  // namespace
-
-std::string directory_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
-}
 
 Result<std::vector<Remembered>> parse_memory(std::string_view text) {
   if (!text.starts_with(first_line)) {
@@ -109,20 +79,9 @@ std::string format_memory(const std::vector<Remembered>& routes) {
 }
 
 Result<std::vector<Remembered>> read_memory(const std::string& path) {
-  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd && errno == ENOENT) return std::vector<Remembered>();
-  if (!fd) return from_errno(errno, "opening " + path);
-  std::string text(max_size + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = read(fd.get(), text.data() + size, text.size() - size);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return from_errno(errno, "reading " + path);
-    if (got == 0) break;
-    size += static_cast<std::size_t>(got);
-  }
-  if (size > max_size) return Error(ErrorKind::limit, "reading " + path + ": it is too long");
-  auto routes = parse_memory(std::string_view(text).substr(0, size));
+  CS_TRY(const auto text, read_state_file(path, max_size));
+  if (!text) return std::vector<Remembered>();
+  auto routes = parse_memory(*text);
   if (routes.ok()) return routes;
   return std::move(routes)
       .error()
@@ -136,19 +95,7 @@ Result<void> write_memory(const std::string& path, const std::vector<Remembered>
     return Error(ErrorKind::limit, "remembering " + std::to_string(routes.size()) +
                                        " routes: at most " + std::to_string(max_remembered));
   }
-  if (routes.empty()) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + path);
-    return sync_directory_of(path);
-  }
-  const std::string fresh = path + ".new";
-  // What a killed process left, or somebody else put there.
-  if (unlink(fresh.c_str()) != 0 && errno != ENOENT) return from_errno(errno, "removing " + fresh);
-  const UniqueFd fd(
-      open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return from_errno(errno, "making " + fresh);
-  CS_CHECK(write_all(fd.get(), format_memory(routes), fresh));
-  if (rename(fresh.c_str(), path.c_str()) != 0) return from_errno(errno, "renaming " + fresh);
-  return sync_directory_of(path);
+  return write_state_file(path, routes.empty() ? "" : format_memory(routes));
 }
 
 }  // namespace cs::rt

@@ -27,9 +27,6 @@ struct Remembered {
   bool operator==(const Remembered&) const = default;
 };
 
-// Of a file, as open() takes it.
-std::string directory_of(const std::string& path);
-
 inline constexpr std::size_t max_remembered = 4096;
 
 // No file is no routes. Refuses a file that is not exactly of the form written, rather than act on

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "xfrm/route/routes.h"
 
-#include <fcntl.h>
 #include <linux/rtnetlink.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 
 #include "xfrm/route/link.h"
+#include "xfrm/state_file.h"
 
 namespace cs::rt {
 namespace {
@@ -98,21 +97,6 @@ Result<void> check_mtu(const RouteKey& key, std::uint32_t mtu) {
                                        std::to_string(largest_mtu));
 }
 
-// The file itself is replaced with each change, so it cannot carry the lock.
-Result<UniqueFd> hold_directory_of(const std::string& file) {
-  const std::string directory = directory_of(file);
-  UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) {
-    return from_errno(errno, "opening directory " + directory)
-        .with_hint(
-            "make it, for nfq-signer's user alone; StateDirectory= in the systemd unit does");
-  }
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
-  if (errno != EWOULDBLOCK) return from_errno(errno, "locking directory " + directory);
-  return Error(ErrorKind::busy, "another process keeps the routes of " + file)
-      .with_hint("stop it first: systemctl stop nfq-signer");
-}
-
 }  // namespace
 
 Result<PathMtu> path_mtu(Socket& socket, const Peer& peer) {
@@ -134,7 +118,7 @@ Result<std::optional<PathMtu>> PathMtuWatch::poll(Socket& socket) {
 }
 
 Result<InnerRoutes> InnerRoutes::open(Socket socket, std::string state_file) {
-  CS_TRY(UniqueFd held, hold_directory_of(state_file));
+  CS_TRY(UniqueFd held, hold_state_file(state_file, "nfq-signer"));
   CS_TRY(auto memory, read_memory(state_file));
   return InnerRoutes(std::move(socket), std::move(state_file), std::move(held), std::move(memory));
 }
