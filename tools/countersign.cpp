@@ -80,6 +80,7 @@ int run(int argc, char** argv) {
   cs::verbs::add_inspect(program, chosen);
   cs::verbs::add_tpm(program, chosen);
   cs::verbs::add_xfrm(program, chosen);
+  cs::verbs::add_gate(program, chosen);
   add_completion(program, chosen);
   add_manual(program, chosen);
   const int outcome = answer(program, chosen, argc, argv);

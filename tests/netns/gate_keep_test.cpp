@@ -136,12 +136,12 @@ TEST_P(GateKept, WhatOthersHaveIsNotTouched) {
   other.peers.pop_back();
   gate = set_up(other);
   EXPECT_EQ(others(), before);
-  in([&] { return gate.remove(); });
+  in(Gate::remove);
   EXPECT_EQ(others(), before);
   const auto after = get(netns_.command({"sh", "-c", "nft list ruleset; ip6tables-save"})).output;
   EXPECT_EQ(after.find("CSGATE"), std::string::npos);
   EXPECT_EQ(after.find("countersign_gate"), std::string::npos);
-  in([&] { return gate.remove(); });
+  in(Gate::remove);
 }
 
 TEST_P(GateKept, ThereIsNoSecondOne) {
@@ -171,7 +171,7 @@ TEST_P(GateKept, NoneIsTold) {
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().kind(), ErrorKind::not_found);
   Gate gate = set_up();
-  in([&] { return gate.remove(); });
+  in(Gate::remove);
   EXPECT_FALSE(netns_.run([&] { return gate.look(); }).ok());
   EXPECT_FALSE(netns_.run([&] { return gate.open("b", Opening::any); }).ok());
 }

@@ -139,7 +139,7 @@ TEST_P(GateIn, ClosedNothingOfIpsecPassesAndAllElseDoes) {
     EXPECT_EQ(peer.opening, Opening::closed);
     EXPECT_EQ(peer.addresses, std::vector{peer_of(way)});
     EXPECT_EQ(peer.count(way, GateReason::closed).packets, ipsec.size());
-    in(way, [&] { return Gate(get(Gate::find())).remove(); });
+    in(way, Gate::remove);
   }
 }
 
@@ -152,7 +152,7 @@ TEST_P(GateIn, OpenedToAnyAllPasses) {
     EXPECT_EQ(look(way, gate).peers.at(0).count(way, GateReason::passed).packets, ipsec.size());
     in(way, [&] { return gate.close("peer-b"); });
     EXPECT_EQ(arrivals(way, ipsec), kNothing);
-    in(way, [&] { return gate.remove(); });
+    in(way, Gate::remove);
   }
 }
 
@@ -186,7 +186,7 @@ TEST_P(GateIn, OpenedByListOnlyAdmittedSasPass) {
     in(way, [&] { return gate.close("peer-b"); });
     in(way, [&] { return gate.open("peer-b", Opening::listed); });
     EXPECT_EQ(arrivals(way, ipsec), kNothing) << "closing forgets";
-    in(way, [&] { return gate.remove(); });
+    in(way, Gate::remove);
   }
 }
 
@@ -213,7 +213,7 @@ TEST_P(GateIn, IkeIsClosedWhereAskedForAndPassesWhenOpen) {
     EXPECT_EQ(arrivals(way, foreign).size(), foreign.size());
     in(way, [&] { return gate.close("peer-b"); });
     expected(arrivals(way, foreign));
-    in(way, [&] { return gate.remove(); });
+    in(way, Gate::remove);
   }
 }
 
@@ -224,7 +224,7 @@ TEST_P(GateIn, OfNobodyElseAnythingIsHeldUp) {
     Gate gate = set_up(way, other);
     const auto ipsec = packets_.signed_ones(side_of(way));
     EXPECT_EQ(arrivals(way, ipsec).size(), ipsec.size());
-    in(way, [&] { return gate.remove(); });
+    in(way, Gate::remove);
   }
 }
 

@@ -24,6 +24,7 @@ void add_key(CLI::App& program, Chosen& chosen);
 void add_inspect(CLI::App& program, Chosen& chosen);
 void add_tpm(CLI::App& program, Chosen& chosen);
 void add_xfrm(CLI::App& program, Chosen& chosen);
+void add_gate(CLI::App& program, Chosen& chosen);
 
 inline void when_chosen(CLI::App& command, Chosen& chosen, std::function<int()> work) {
   command.callback([&chosen, work = std::move(work)] { chosen.run = work; });

@@ -89,22 +89,15 @@ Result<void> check_passage(const Passage& passage) {
 
 constexpr std::string_view see = "see what is there with: countersign gate show";
 
-struct FoundRules {
-  std::unique_ptr<GateRules> rules;
-  std::optional<GateView> view;
-};
-
 // A kind this machine does not have has no gate either.
-Result<FoundRules> look_at(std::unique_ptr<GateRules> rules) {
-  Result<std::optional<GateView>> view = rules->look();
-  if (!view.ok()) {
-    const ErrorKind why = view.error().kind();
-    if (why != ErrorKind::unsupported && why != ErrorKind::not_found) {
-      return std::move(view).error().context("looking for the gate");
-    }
-    return FoundRules{std::move(rules), std::nullopt};
+Result<std::optional<GateView>> look_at(const GateRules& rules) {
+  Result<std::optional<GateView>> view = rules.look();
+  if (view.ok()) return view;
+  const ErrorKind why = view.error().kind();
+  if (why == ErrorKind::unsupported || why == ErrorKind::not_found) {
+    return std::optional<GateView>();
   }
-  return FoundRules{std::move(rules), std::move(*view)};
+  return std::move(view).context("looking for the gate");
 }
 
 }  // namespace
@@ -187,36 +180,44 @@ Gate& Gate::operator=(Gate&& other) noexcept = default;
 Gate::~Gate() = default;
 
 Result<Gate> Gate::find() {
-  CS_TRY(FoundRules nft, look_at(make_nft_gate()));
-  CS_TRY(FoundRules iptables, look_at(make_iptables_gate()));
-  if (nft.view && iptables.view) {
+  std::unique_ptr<GateRules> nft = make_nft_gate();
+  std::unique_ptr<GateRules> iptables = make_iptables_gate();
+  CS_TRY(const std::optional<GateView> by_nft, look_at(*nft));
+  CS_TRY(const std::optional<GateView> by_iptables, look_at(*iptables));
+  if (by_nft && by_iptables) {
     return Error(ErrorKind::exists, "there are two gates, by nft and by iptables")
-        .with_hint("remove both, countersign gate remove, and set up one");
+        .with_hint("take both away and set up one: countersign gate remove");
   }
-  if (nft.view) return Gate(std::move(nft.rules), {});
-  if (iptables.view) return Gate(std::move(iptables.rules), {});
+  if (by_nft) return Gate(std::move(nft), {});
+  if (by_iptables) return Gate(std::move(iptables), {});
   return Error(ErrorKind::not_found, "there is no gate")
       .with_hint("make one with: countersign gate set-up --peer NAME=ADDRESS");
 }
 
 Result<Gate> Gate::set_up(GateConfig config, std::optional<GateKind> kind) {
   CS_CHECK(check_gate(config));
-  CS_TRY(FoundRules nft, look_at(make_nft_gate()));
-  CS_TRY(FoundRules iptables, look_at(make_iptables_gate()));
+  std::unique_ptr<GateRules> ours = make_nft_gate();
+  std::unique_ptr<GateRules> other = make_iptables_gate();
+  CS_TRY(std::optional<GateView> view, look_at(*ours));
+  CS_TRY(std::optional<GateView> other_view, look_at(*other));
   if (!kind) {
-    const bool can_nft = !iptables.view && (nft.view || nft.rules->try_out(config).ok());
+    const bool can_nft = !other_view && (view || ours->try_out(config).ok());
     kind = can_nft ? GateKind::nft : GateKind::iptables;
   }
-  FoundRules& ours = *kind == GateKind::nft ? nft : iptables;
-  if ((*kind == GateKind::nft ? iptables : nft).view) {
-    return Error(ErrorKind::exists, "there is a gate already, of the other kind")
+  if (*kind == GateKind::iptables) {
+    std::swap(ours, other);
+    std::swap(view, other_view);
+  }
+  if (other_view) {
+    return Error(ErrorKind::exists,
+                 "there is a gate already, by " + std::string(to_string(other->kind())))
         .with_hint("remove it first: countersign gate remove");
   }
-  if (!ours.view || !ours.view->complete || ours.view->fingerprint != fingerprint(config)) {
-    CS_CHECK(ours.rules->try_out(config));
-    CS_CHECK(ours.rules->replace(config));
+  if (!view || !view->complete || view->fingerprint != fingerprint(config)) {
+    CS_CHECK(ours->try_out(config));
+    CS_CHECK(ours->replace(config));
   }
-  return Gate(std::move(ours.rules), std::move(config));
+  return Gate(std::move(ours), std::move(config));
 }
 
 GateKind Gate::kind() const noexcept {
@@ -256,7 +257,11 @@ Result<bool> Gate::keep() {
 }
 
 Result<void> Gate::remove() {
-  return rules_->remove();
+  for (const auto& rules : std::to_array({make_nft_gate(), make_iptables_gate()})) {
+    CS_TRY(const std::optional<GateView> view, look_at(*rules));
+    if (view) CS_CHECK(rules->remove());
+  }
+  return {};
 }
 
 }  // namespace cs::xfrm

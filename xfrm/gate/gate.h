@@ -148,7 +148,8 @@ class Gate {
   // To be called each second or so, by who called set_up(): true if the gate had been lost, whole
   // or in part, and is there again, closed.
   Result<bool> keep();
-  Result<void> remove();
+  // Of both kinds, whatever is there; nothing being there is fine.
+  static Result<void> remove();
 
  private:
   Gate(std::unique_ptr<GateRules> rules, GateConfig config);
