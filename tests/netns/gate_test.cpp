@@ -217,13 +217,22 @@ TEST_P(GateIn, IkeIsClosedWhereAskedForAndPassesWhenOpen) {
   }
 }
 
-TEST_P(GateIn, OfNobodyElseAnythingIsHeldUp) {
+TEST_P(GateIn, OfOthersNothingIsHeldUpUnlessAskedFor) {
   for (const GateWay way : xfrm::gate_ways) {
     GateConfig other = config(way);
     other.peers[0].addresses = {address(family() == Family::v4 ? "192.0.2.77" : "2001:db8::77")};
     Gate gate = set_up(way, other);
     const auto ipsec = packets_.signed_ones(side_of(way));
     EXPECT_EQ(arrivals(way, ipsec).size(), ipsec.size());
+
+    other.only_peers = true;
+    gate = set_up(way, other);
+    EXPECT_EQ(arrivals(way, ipsec), kNothing);
+    const auto foreign = packets_.foreign_ones(side_of(way));
+    EXPECT_EQ(arrivals(way, foreign).size(), foreign.size());
+    const GateView view = look(way, gate);
+    EXPECT_EQ(view.strangers.at(static_cast<std::size_t>(way)).packets, ipsec.size());
+    EXPECT_TRUE(view.complete);
     in(way, Gate::remove);
   }
 }

@@ -271,6 +271,7 @@ TEST(GateConfigs, EachDifferenceShowsInTheFingerprint) {
   differs([](auto& c) { c.ike_port = 501; });
   differs([](auto& c) { c.translator_port = 0; });
   differs([](auto& c) { c.held_queue = 0; });
+  differs([](auto& c) { c.only_peers = true; });
 }
 
 TEST(GateViews, WhatIsNoAnswerIsRefused) {

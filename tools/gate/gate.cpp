@@ -60,6 +60,12 @@ std::string_view opening_words(Opening opening) {
 void write_text(const GateView& view, std::ostream& out) {
   out << "gate by " << to_string(view.kind)
       << (view.complete ? ", complete" : ", NOT COMPLETE: rules are missing or too many") << "\n";
+  for (std::size_t way = 0; way < xfrm::gate_ways.size(); ++way) {
+    const xfrm::GateCount& count = view.strangers.at(way);
+    if (count.packets == 0) continue;
+    out << to_string(xfrm::gate_ways.at(way)) << ", of nobody's peer: " << count.packets
+        << " packets, " << count.bytes << " bytes\n";
+  }
   for (const GatePeerView& peer : view.peers) {
     out << "\n"
         << detail::one_line(peer.name) << " (" << addresses_text(peer)
@@ -107,6 +113,11 @@ Json to_json(const GateView& view) {
             {"complete", view.complete},
             {"peers", Json::array()}};
   for (const GatePeerView& peer : view.peers) json["peers"].push_back(to_json(peer));
+  for (std::size_t way = 0; way < xfrm::gate_ways.size(); ++way) {
+    const xfrm::GateCount& count = view.strangers.at(way);
+    json["strangers"][std::string(to_string(xfrm::gate_ways.at(way)))] = {
+        {"packets", count.packets}, {"bytes", count.bytes}};
+  }
   return json;
 }
 

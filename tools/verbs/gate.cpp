@@ -37,6 +37,8 @@ void add_set_up(CLI::App& family, Chosen& chosen) {
       ->type_name("NAME=ADDRESS[,ADDRESS...]")
       ->required();
   command.add_flag("--ike", set->ike, "Close it to their IKE, too");
+  command.add_flag("--only-peers", set->options.config.only_peers,
+                   "Drop the IPsec of everybody who is no peer, too");
   command.add_option("--port", set->options.config.udp_ports, "Our port of ESP in UDP and IKE")
       ->type_name("NUMBER")
       ->capture_default_str();

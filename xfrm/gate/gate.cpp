@@ -148,6 +148,7 @@ std::string fingerprint(const GateConfig& config) {
   for (const std::uint16_t port : config.udp_ports) all += std::to_string(port) + " ";
   all += "ike " + std::to_string(config.ike_port) + " translator " +
          std::to_string(config.translator_port);
+  if (config.only_peers) all += " only";
   if (config.held_queue) all += " held " + std::to_string(*config.held_queue);
   std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
   // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): OpenSSL wants unsigned bytes.

@@ -10,6 +10,9 @@
 // on. Looked at are packets of the gateway itself, never forwarded ones. Not TCP: keymsd is always
 // reached, and ESP in TCP (RFC 8229) is not held up here.
 //
+// A peer is known by its address, while the kernel finds an SA by destination, protocol and SPI: a
+// closed peer that sends from another address is stopped by `only_peers`, or by the marks.
+//
 // The state is in the kernel alone. It outlives this process, and each change is one transaction
 // (with iptables: one for each family of addresses), so that a process killed at any point leaves
 // the gate as it was or as it was to be. What a flush of all rules takes away, keep() puts back,
@@ -45,6 +48,7 @@ struct GateConfig {
   std::vector<GatePeer> peers;
   std::vector<std::uint16_t> udp_ports = {4500};  // ours, of ESP in UDP and IKE
   std::uint16_t ike_port = 500;                   // ours
+  bool only_peers = false;                        // nobody else's IPsec passes either
   std::uint16_t translator_port = 0;              // ours, of nfq-signer's translator; 0: none
   // Where packets of an SA that is not admitted wait for a verdict. Nobody listens, or none: they
   // are dropped.
@@ -114,9 +118,10 @@ struct GatePeerView {
 
 struct GateView {
   GateKind kind = GateKind::nft;
-  bool complete = false;            // no rule or address missing, of none too many
-  std::string fingerprint;          // of the configuration it was made from
-  std::vector<GatePeerView> peers;  // by name
+  bool complete = false;    // no rule or address missing, of none too many
+  std::string fingerprint;  // of the configuration it was made from
+  std::array<GateCount, gate_ways.size()> strangers{};  // of nobody's peer, and dropped
+  std::vector<GatePeerView> peers;                      // by name
 };
 
 class GateRules;

@@ -55,8 +55,15 @@ Result<std::string> saved(const Family& family) {
   return run({family.save, "-c", "-t", "raw"}, "");
 }
 
+void add(GateCount& sum, const GateCount& more) {
+  sum = {sum.packets + more.packets, sum.bytes + more.bytes};
+}
+
 void merge(GateView& into, GateView from) {
   into.complete = into.complete && from.complete && into.fingerprint == from.fingerprint;
+  for (std::size_t way = 0; way < gate_ways.size(); ++way) {
+    add(into.strangers.at(way), from.strangers.at(way));
+  }
   for (GatePeerView& peer : from.peers) {
     const auto same = std::ranges::find(into.peers, peer.name, &GatePeerView::name);
     if (same == into.peers.end()) {
@@ -68,9 +75,7 @@ void merge(GateView& into, GateView from) {
     same->opening = std::max(same->opening, peer.opening);
     for (std::size_t way = 0; way < same->counts.size(); ++way) {
       for (std::size_t reason = 0; reason < gate_reasons.size(); ++reason) {
-        GateCount& sum = same->counts.at(way).at(reason);
-        const GateCount& more = peer.counts.at(way).at(reason);
-        sum = {sum.packets + more.packets, sum.bytes + more.bytes};
+        add(same->counts.at(way).at(reason), peer.counts.at(way).at(reason));
       }
     }
   }

@@ -96,17 +96,18 @@ class Reader {
     if (!chain.starts_with(gate_prefix) && !to_ours) return;
     any_ = true;
     const auto name = parse_chain(chain);
-    if (!name) return take_dispatch(chain, rule);
+    if (!name) return take_dispatch(chain, rule, count);
     if (!is_state(name->letter)) ++rules_;
     take_of_peer(*name, rule, count);
   }
 
   [[nodiscard]] std::optional<GateView> finish() && {
     if (!any_ && peers_.empty()) return std::nullopt;
-    GateView view{GateKind::iptables,
-                  label_ && label_->rules == rules_,
-                  label_ ? label_->fingerprint : "",
-                  {}};
+    GateView view;
+    view.kind = GateKind::iptables;
+    view.complete = label_ && label_->rules == rules_;
+    if (label_) view.fingerprint = label_->fingerprint;
+    view.strangers = strangers_;
     for (auto& [name, peer] : peers_) view.peers.push_back(std::move(peer));
     return view;
   }
@@ -118,10 +119,12 @@ class Reader {
     return peer;
   }
 
-  void take_dispatch(std::string_view chain, std::string_view rule) {
+  void take_dispatch(std::string_view chain, std::string_view rule, GateCount count) {
     ++rules_;
     const std::string_view comment = value_of(rule, "--comment");
     if (!comment.empty()) label_ = parse_gate_label(comment);
+    if (chain == gate_strangers_in) strangers_[0] = count;
+    if (chain == gate_strangers_out) strangers_[1] = count;
     if (chain != "CSGATE_OUT") return;
     const auto to = parse_chain(value_of(rule, "-g"));
     const auto address = address_of(rule, "-d");
@@ -174,6 +177,7 @@ class Reader {
   }
 
   std::map<std::string, GatePeerView> peers_;
+  std::array<GateCount, gate_ways.size()> strangers_{};
   std::optional<GateLabel> label_;
   std::size_t rules_ = 0;
   bool any_ = false;

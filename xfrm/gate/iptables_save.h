@@ -10,6 +10,10 @@ namespace cs::xfrm {
 
 inline constexpr std::string_view gate_prefix = "CSGATE_";
 
+// Where the packets of strangers end.
+inline constexpr std::string_view gate_strangers_in = "CSGATE_NOBODY_IN";
+inline constexpr std::string_view gate_strangers_out = "CSGATE_NOBODY_OUT";
+
 struct SavedGate {
   std::vector<std::string> chains;
   std::string unhook;  // the lines that take away the jumps to them from elsewhere

@@ -119,6 +119,31 @@ std::string sorting(const GateConfig& config, const GatePeer& peer, GateWay way,
   return text + line(here, udp + to("S"));
 }
 
+// What sorts those of nobody's peer, behind all peers' addresses.
+std::string strangers(const GateConfig& config, GateWay way, IpFamily family) {
+  const bool in = way == GateWay::in;
+  const std::string here = in ? "CSGATE_IN" : "CSGATE_OUT";
+  const std::string nobody(in ? gate_strangers_in : gate_strangers_out);
+  const std::string to = " -g " + nobody;
+  const bool v4 = family == IpFamily::v4;
+  std::string text;
+  if (in) text += line(here, (v4 ? "-f" : "-m frag --fragmore") + to);
+  text += line(here, (v4 ? "-p ah" : "-m ah") + to) + line(here, "-p esp" + to);
+  if (config.translator_port != 0 && in) {
+    text += line(here, ports_of({config.translator_port}, way) + to);
+  }
+  if (!config.udp_ports.empty()) {
+    const std::string udp = ports_of(config.udp_ports, way);
+    const std::string is_ike =
+        std::string(u32_of(family).udp) + std::string(u32_of(family).first) + "=0x0";
+    text += line(here, udp + u32_match(is_ike) + " -j RETURN");
+    text +=
+        line(here, udp + " -m u32 --u32 " + std::string(v4 ? short_v4 : short_v6) + " -j RETURN");
+    text += line(here, udp + to);
+  }
+  return text + line(nobody, "-j DROP");
+}
+
 std::string dispatch(const GateConfig& config, GateWay way, IpFamily family) {
   std::string text;
   for (const GatePeer& peer : config.peers) {
@@ -136,6 +161,9 @@ constexpr std::string_view all_letters = "SXELTCKFUP";
 
 std::vector<std::string> chains_of(const GateConfig& config) {
   std::vector<std::string> all{"CSGATE_IN", "CSGATE_OUT"};
+  if (config.only_peers) {
+    all.insert(all.end(), {std::string(gate_strangers_in), std::string(gate_strangers_out)});
+  }
   for (const GatePeer& peer : config.peers) {
     for (const GateWay way : gate_ways) {
       all.push_back(chain(peer.name, way));
@@ -192,6 +220,7 @@ std::string iptables_gate(const GateConfig& config, IpFamily family, std::string
   std::string changing;
   for (const GateWay way : gate_ways) {
     constant += dispatch(config, way, family);
+    if (config.only_peers) constant += strangers(config, way, family);
     for (const GatePeer& peer : config.peers) {
       constant += sorting(config, peer, way, family) + deciding(config, peer, way);
       changing += state(peer.name, way, Opening::closed, peer.ike);

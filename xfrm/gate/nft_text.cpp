@@ -152,7 +152,25 @@ void dispatch(Lines& lines, const GateConfig& config, GateWay way) {
   }
 }
 
-void base_chain(Lines& lines, GateWay way, const std::string& first) {
+// Who comes here is nobody's peer.
+void strangers(Lines& lines, const GateConfig& config, GateWay way) {
+  const std::string dropped =
+      " counter name \"" + std::string(to_string(way)) + ".strangers\" drop";
+  const std::string port = way == GateWay::in ? "udp dport " : "udp sport ";
+  if (way == GateWay::in) {
+    lines.rule("frag frag-off != 0" + dropped);
+    lines.rule("frag more-fragments 1" + dropped);
+  }
+  lines.rule("meta l4proto { esp, ah }" + dropped);
+  if (!config.udp_ports.empty()) {
+    lines.rule(port + braces(config.udp_ports) + " @th,64,32 != 0" + dropped);
+  }
+  if (config.translator_port != 0 && way == GateWay::in) {
+    lines.rule(port + std::to_string(config.translator_port) + dropped);
+  }
+}
+
+void base_chain(Lines& lines, const GateConfig& config, GateWay way, const std::string& first) {
   const std::string name(to_string(way));
   const std::string side = way == GateWay::in ? " saddr" : " daddr";
   lines.plain("\tchain " + name + " {");
@@ -161,6 +179,7 @@ void base_chain(Lines& lines, GateWay way, const std::string& first) {
   if (!first.empty()) lines.plain(first);
   lines.rule("ip" + side + " vmap @" + name + ".ip");
   lines.rule("ip6" + side + " vmap @" + name + ".ip6");
+  if (config.only_peers) strangers(lines, config, way);
   lines.plain("\t}");
 }
 
@@ -190,11 +209,15 @@ std::string nft_gate(const GateConfig& config) {
     sets(lines, peer);
     for (const GateWay way : gate_ways) peer_chains(lines, config, peer, way);
   }
-  for (const GateWay way : gate_ways) dispatch(lines, config, way);
+  for (const GateWay way : gate_ways) {
+    if (config.only_peers)
+      lines.plain("\tcounter " + std::string(to_string(way)) + ".strangers { }");
+    dispatch(lines, config, way);
+  }
   Lines last;
-  base_chain(last, GateWay::out, "");
+  base_chain(last, config, GateWay::out, "");
   last.counted();  // the one with the label
-  base_chain(last, GateWay::in, "LABEL");
+  base_chain(last, config, GateWay::in, "LABEL");
   std::string text = last.text();
   // Asking for the connection makes the kernel reassemble IPv6 before this hook.
   const std::string first = "\t\tct state invalid continue comment \"" +

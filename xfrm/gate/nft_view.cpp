@@ -41,10 +41,10 @@ class Reader {
   }
 
   [[nodiscard]] GateView finish() && {
-    GateView view{GateKind::nft,
-                  awake_ && label_ && label_->rules == rules_,
-                  label_ ? label_->fingerprint : "",
-                  {}};
+    GateView view;
+    view.complete = awake_ && label_ && label_->rules == rules_;
+    if (label_) view.fingerprint = label_->fingerprint;
+    view.strangers = strangers_;
     for (auto& [name, peer] : peers_) view.peers.push_back(std::move(peer));
     return view;
   }
@@ -109,15 +109,18 @@ class Reader {
 
   void take_counter(const Json& counter) {
     const auto [name, rest] = split(text_of(counter, "name"));
-    for (const GateWay way : gate_ways) {
-      for (const GateReason reason : gate_reasons) {
-        if (rest != std::string(to_string(way)) + "." + std::string(to_string(reason))) continue;
-        peer(name).counts.at(static_cast<std::size_t>(way)).at(static_cast<std::size_t>(reason)) = {
-            number_of(counter, "packets"), number_of(counter, "bytes")};
+    const GateCount count{number_of(counter, "packets"), number_of(counter, "bytes")};
+    for (std::size_t way = 0; way < gate_ways.size(); ++way) {
+      const std::string words(to_string(gate_ways.at(way)));
+      if (rest == "strangers" && name == words) strangers_.at(way) = count;
+      for (std::size_t reason = 0; reason < gate_reasons.size(); ++reason) {
+        if (rest != words + "." + std::string(to_string(gate_reasons.at(reason)))) continue;
+        peer(name).counts.at(way).at(reason) = count;
       }
     }
   }
 
+  std::array<GateCount, gate_ways.size()> strangers_{};
   std::map<std::string, GatePeerView> peers_;
   std::optional<GateLabel> label_;
   std::size_t rules_ = 0;
