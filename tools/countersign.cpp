@@ -70,7 +70,7 @@ int run(int argc, char** argv) {
   CLI::App program{"operate an attested IPsec gateway", "countersign"};
   program.set_version_flag("--version", "countersign " CS_VERSION, "Print the version");
   program.footer(
-      "The operator's command of Countersign. It needs no privileges but for the TPM.\n"
+      "The operator's command of Countersign. It needs no privileges but where a command says so.\n"
       "Manual: `man countersign`");
   cs::cli::set_up_help(program);
   const cs::SystemClock clock;
@@ -81,6 +81,7 @@ int run(int argc, char** argv) {
   cs::verbs::add_tpm(program, chosen);
   cs::verbs::add_xfrm(program, chosen);
   cs::verbs::add_gate(program, chosen);
+  cs::verbs::add_doctor(program, chosen);
   add_completion(program, chosen);
   add_manual(program, chosen);
   const int outcome = answer(program, chosen, argc, argv);

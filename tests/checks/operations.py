@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/OPERATIONS.md explains all that nfq-signer tells: fields of its status, reasons, lines of its journal; and nothing else."""
+"""docs/OPERATIONS.md explains all that nfq-signer tells: fields of its status, reasons, lines of its journal; and the codes of `countersign doctor`; and nothing else."""
 
 import argparse
 import re
@@ -24,6 +24,7 @@ KINDS = (
     Kind("field", "nfq-signer/status.cpp", r"(.*)", r'\{"(\w+)",'),
     Kind("reason", "nfq-signer/reason.h", r"\bnames\{(.*?)\}", r'"(\w+)"'),
     Kind("line", "nfq-signer/daemon.cpp", r"\bsay\((.*?)\);", r'"([^"]{6,})"'),
+    Kind("code", "tools/doctor/checks.cpp", r"\btable\{(.*?)\n\};", r'Check\{"([^"]+)"'),
 )
 UNTOLD = {"reason": {"none"}}
 

@@ -22,6 +22,7 @@ struct Chosen {
 void add_packet(CLI::App& program, Chosen& chosen);
 void add_key(CLI::App& program, Chosen& chosen);
 void add_inspect(CLI::App& program, Chosen& chosen);
+void add_doctor(CLI::App& program, Chosen& chosen);
 void add_tpm(CLI::App& program, Chosen& chosen);
 void add_xfrm(CLI::App& program, Chosen& chosen);
 void add_gate(CLI::App& program, Chosen& chosen);
