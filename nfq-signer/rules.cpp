@@ -249,7 +249,17 @@ std::string swanctl_settings(const RuleOptions& options) {
          mark_of(marks.inbound_mark, marks.inbound_mask) +
          "\nmark_in_sa = yes\n"
          "set_mark_out = " +
-         mark_of(marks.outbound_mark, marks.outbound_mask) + "\n";
+         mark_of(marks.outbound_mark, marks.outbound_mask) +
+         "\n\n"
+         "# And beside each such child, or its traffic would be accepted in clear: with mark_in "
+         "its\n"
+         "# policies hold for marked packets only. Here with the child's own traffic selectors.\n"
+         "NAME-guard {\n"
+         "  local_ts = ...\n"
+         "  remote_ts = ...\n"
+         "  mode = drop\n"
+         "  start_action = trap\n"
+         "}\n";
 }
 
 }  // namespace cs

@@ -94,14 +94,19 @@ class Negotiated(Agreement):
         super().setUp()
         self.addCleanup(self.on_both, lambda gateway: gateway.run(["systemctl", "stop", "strongswan"]))
 
-    def test_a_child_as_its_configuration_says(self):
-        marks = "mark_in = 0x10000/0x10000\n mark_in_sa = yes\n set_mark_out = 0x20000/0x30000"
+    def start(self, guard):
+        more = "mark_in = 0x10000/0x10000\n mark_in_sa = yes\n set_mark_out = 0x20000/0x30000"
         with tempfile.TemporaryDirectory() as scratch:
             certificates(Path(scratch))
-            start(self.gwb, "gwa", Path(scratch), WAN[4]["a"], marks)
-            start(self.gwa, "gwb", Path(scratch), WAN[4]["b"], marks)
+            for gateway, peer in ((self.gwb, "gwa"), (self.gwa, "gwb")):
+                here, there = gateway.name[-1], peer[-1]
+                child = f"}}\n net-guard {{ local_ts = {LAN[4][here]}\n remote_ts = {LAN[4][there]}\n mode = drop\n start_action = trap"
+                start(gateway, peer, Path(scratch), WAN[4][there], more + ("\n" + child if guard else ""))
         self.gwa.run(["swanctl", "--initiate", "--child", "net", "--timeout", "30"])
         self.agree(**tunnel(inbound_policy_mark=[0x10000, 0x10000]))
+
+    def test_a_child_as_its_configuration_says(self):
+        self.start(guard=True)
         first = self.assert_as_agreed()
         self.gwa.run(["swanctl", "--rekey", "--child", "net"])
         time.sleep(1)
@@ -111,6 +116,30 @@ class Negotiated(Agreement):
         # Other words for the same tunnel: what was not agreed is told.
         self.agree(**tunnel(proposals=["aes256gcm16", "aes256-sha512"], udp="required", inbound_policy_mark=[0x10000, 0x10000]))
         self.assertEqual(self.codes(self.gwa), ["sa-udp"])
+
+    def arrives_in_clear(self):
+        """Whether hosta gets what gateway B sends its LAN without IPsec."""
+        self.gwb.run(["systemctl", "stop", "strongswan"])
+        self.gwb.run(["ip", "xfrm", "policy", "flush"])
+        self.mid.run(["ip", "route", "replace", LAN[4]["a"], "via", WAN[4]["a"]])
+        self.addCleanup(self.mid.run, ["ip", "route", "delete", LAN[4]["a"]], check=False)
+
+        def asked():
+            snmp = [line.split() for line in self.hosta.run(["cat", "/proc/net/snmp"]).out.splitlines() if line.startswith("Icmp:")]
+            return int(dict(zip(*snmp))["InEchos"])
+
+        before = asked()
+        self.hostb.run(["ping", "-n", "-c", "2", "-W", "1", "10.1.0.2"], check=False)
+        return asked() > before
+
+    def test_marked_policies_alone_let_the_same_traffic_pass_in_clear(self):
+        self.start(guard=False)
+        self.assertEqual(self.codes(self.gwa), ["policy-mark-gap"])
+        self.assertTrue(self.arrives_in_clear(), "then the guard would not be needed")
+
+    def test_a_guard_stops_what_comes_in_clear(self):
+        self.start(guard=True)
+        self.assertFalse(self.arrives_in_clear())
 
 
 class Tampering(Agreement):

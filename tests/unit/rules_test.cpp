@@ -363,6 +363,7 @@ TEST(RulesSwanctl, TellsTheMarks) {
                   "\nmark_in = 0x10000/0x10000\nmark_in_sa = yes\n"
                   "set_mark_out = 0x20000/0x30000\n"))
       << text;
+  EXPECT_TRUE(has(text, "\n  mode = drop\n  start_action = trap\n")) << text;
 }
 
 TEST(RuleOptionsCheck, TheDefaultsPass) {
