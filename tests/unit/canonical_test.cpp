@@ -239,7 +239,9 @@ TEST(Canonical, EachFieldMattersWhereItShould) {
 // How many members an aggregate has: as many as it can be given.
 struct Anything {
   template <class T>
-  operator T() const;  // NOLINT(google-explicit-constructor): it stands for whatever is wanted
+  operator T() const {  // NOLINT(google-explicit-constructor): it stands for whatever is wanted
+    return T{};
+  }
 };
 template <class T, class... Given>
 constexpr std::size_t count_fields() {

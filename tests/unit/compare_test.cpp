@@ -147,6 +147,11 @@ std::vector<Case> policy_cases() {
       {Code::policy_extra,
        "an extra policy in 172.16.0.0/12 → 10.1.0.0/16 leads through the tunnel",
        [](World& w) { add_policy(w, in, "172.16.0.0/12", "10.1.0.0/16", 400'000); }},
+      {Code::policy_extra, "an extra policy fwd 10.2.0.0/16 → 10.1.0.0/16 leads through the tunnel",
+       [](World& w) {
+         add_policy(w, in, "10.2.0.0/16", "10.1.0.0/16", 200'000).direction = Direction::forward;
+       },
+       [](Agreement& a) { a.tunnels[0].forwards = false; }},
       {Code::policy_sub, "is of type sub",
        [](World& w) {
          add_policy(w, out, "10.1.0.0/16", "10.2.0.0/16", 1).type = PolicyType::sub;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Prints random states as `countersign xfrm show --json` tells them, one a line, each with a tunnel
 // and the canonical form of what the kernel does with it.
+#include <cstdio>
+#include <exception>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -38,9 +40,7 @@ Json state_json(const cs::xfrm::State& state) {
   return json;
 }
 
-}  // namespace
-
-int main() {
+void print_samples() {
   constexpr unsigned seed = 17;
   std::mt19937 random(seed);
   const auto draw = [&](unsigned n) { return static_cast<unsigned>(random()) % n; };
@@ -67,5 +67,16 @@ int main() {
                     {"whole_sha256", cs::hex_encode(form.whole_sha256)}};
     std::cout << line.dump() << "\n";
   }
-  return 0;
+}
+
+}  // namespace
+
+int main() {
+  try {
+    print_samples();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fputs(error.what(), stderr);
+    return 1;
+  }
 }
