@@ -109,8 +109,7 @@ void add_open(CLI::App& family, Chosen& chosen) {
   command.footer(
       "keymsd closes it again when it next judges the peer. What nfq-signer demands and the marks "
       "of SAs hold all the same.\n" +
-      std::string(statuses) +
-      "  countersign gate open branch --without-attestation --sa 192.0.2.2/esp/0xc0ffee01");
+      std::string(statuses) + "  countersign gate open --without-attestation branch");
   when_chosen(command, chosen,
               [open] { return static_cast<int>(gate::open(open->options, std::cout, std::cerr)); });
 }
