@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "nfq-signer/queue.h"
+#include "xfrm/queue/queue.h"
 #include "nfq-signer/reason.h"
 
 namespace cs {

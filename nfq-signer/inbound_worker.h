@@ -18,7 +18,7 @@
 #include "nfq-signer/hash.h"
 #include "nfq-signer/inbound.h"
 #include "nfq-signer/peer.h"
-#include "nfq-signer/queue.h"
+#include "xfrm/queue/queue.h"
 
 namespace cs {
 

@@ -17,7 +17,7 @@
 #include "nfq-signer/outbound.h"
 #include "nfq-signer/path.h"
 #include "nfq-signer/peer.h"
-#include "nfq-signer/queue.h"
+#include "xfrm/queue/queue.h"
 #include "nfq-signer/root_signer.h"
 
 namespace cs {

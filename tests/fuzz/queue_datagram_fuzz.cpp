@@ -2,7 +2,7 @@
 // Any bytes as what the kernel sends of an NFQUEUE: what is read of them lies within them.
 #include <vector>
 
-#include "nfq-signer/queue_message.h"
+#include "xfrm/queue/queue_message.h"
 #include "tests/fuzz/fuzz.h"
 
 using namespace cs;

@@ -7,10 +7,13 @@
 #include <netinet/in.h>
 
 #include <set>
+#include <thread>
 
 #include "tests/netns/environment.h"
 #include "tests/netns/rules_packets.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/unwrap.h"
+#include "xfrm/gate/holder.h"
 
 namespace cs::test {
 namespace {
@@ -306,6 +309,65 @@ TEST_P(GateHeld, AnUnknownSaWaitsWhereSomebodyListensAndIsDroppedElse) {
   EXPECT_EQ(look(GateWay::in, gate).peers.at(0).count(GateWay::in, GateReason::held).packets, 2U);
   in(GateWay::in, [&] { return gate.close("peer-b"); });
   EXPECT_EQ(arrivals(GateWay::in, sent), kNothing) << "nothing of a closed peer is held";
+}
+
+// A loop that a program with a gate has: what waits goes on when its SA is admitted, and no other.
+TEST_P(GateHeld, WhatIsAdmittedInTimeGoesOnAndTheRestIsDropped) {
+  GateConfig wanted = config(GateWay::in);
+  wanted.held_queue = kQueue;
+  Gate gate = set_up(GateWay::in, wanted);
+  in(GateWay::in, [&] { return gate.open("peer-b", Opening::listed); });
+  ManualClock clock;
+  xfrm::Holder holder = get(gateway(GateWay::in).run([&] {
+    return xfrm::Holder::open({.queue = kQueue, .most = 3, .longest = std::chrono::seconds(2)},
+                              clock);
+  }));
+  const RawReceiver esp = get(pair_.b.run([] { return RawReceiver::open(family()); }));
+  const RawReceiver ah = get(pair_.b.run([] { return RawReceiver::open(family(), IPPROTO_AH); }));
+  const auto arrived = [](const RawReceiver& receiver) {
+    return get(receiver.receive(std::chrono::milliseconds(100))).has_value();
+  };
+  // Until the kernel has handed over as many.
+  const auto hold = [&](std::uint64_t count) {
+    for (int turn = 0; holder.counters().held < count && turn < 1000; ++turn) {
+      get(holder.run());
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    ASSERT_EQ(holder.counters().held, count);
+  };
+
+  const auto all = packets_.signed_ones(Side::target);
+  const auto found = std::ranges::find(all, "AH", &IpsecPackets::Named::name);
+  ASSERT_NE(found, all.end());
+  const Bytes other = found->packet;
+  get(sender_.send(packets_.esp()));
+  get(sender_.send(other));
+  hold(2);
+  EXPECT_FALSE(arrived(esp));
+  EXPECT_EQ(holder.waiting().size(), 2U);
+  const Passage admitted = passage(GateWay::in, IPPROTO_ESP, kEspSpi);
+  in(GateWay::in, [&] { return gate.admit("peer-b", admitted); });
+  get(holder.admitted(admitted));
+  EXPECT_TRUE(arrived(esp));
+  EXPECT_FALSE(arrived(ah)) << "another SA than the admitted one";
+
+  clock.advance(std::chrono::milliseconds(1999));
+  get(holder.run());
+  EXPECT_EQ(holder.counters().expired, 0U);
+  EXPECT_EQ(holder.deadline() - clock.boot(), std::chrono::milliseconds(1));
+  clock.advance(std::chrono::milliseconds(1));
+  get(holder.run());
+  EXPECT_EQ(holder.counters().expired, 1U);
+  EXPECT_TRUE(holder.waiting().empty());
+  get(holder.admitted(passage(GateWay::in, IPPROTO_AH, kAhSpi)));
+  EXPECT_FALSE(arrived(ah)) << "dropped in time, and admitted too late";
+
+  for (int i = 0; i < 5; ++i) get(sender_.send(other));
+  hold(7);
+  EXPECT_EQ(holder.counters().pushed_out, 2U);
+  get(sender_.send(packets_.esp()));
+  EXPECT_TRUE(arrived(esp)) << "admitted: it never comes here";
+  EXPECT_EQ(holder.counters().held, 7U);
 }
 
 std::string name_of_test(const testing::TestParamInfo<std::tuple<GateKind, Family>>& test) {

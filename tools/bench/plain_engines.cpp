@@ -8,7 +8,7 @@
 #include <array>
 
 #include "nfq-signer/counters.h"
-#include "nfq-signer/queue.h"
+#include "xfrm/queue/queue.h"
 #include "tools/bench/engine.h"
 
 namespace cs::bench {

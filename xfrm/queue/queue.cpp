@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/queue.h"
+#include "xfrm/queue/queue.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>

@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "nfq-signer/queue_message.h"
+#include "xfrm/queue/queue_message.h"
 
 namespace cs {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "nfq-signer/queue_message.h"
+#include "xfrm/queue/queue_message.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
