@@ -7,8 +7,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "xfrm/queue/queue.h"
 #include "nfq-signer/reason.h"
+#include "xfrm/queue/queue.h"
 
 namespace cs {
 

@@ -17,8 +17,8 @@
 #include "nfq-signer/outbound.h"
 #include "nfq-signer/path.h"
 #include "nfq-signer/peer.h"
-#include "xfrm/queue/queue.h"
 #include "nfq-signer/root_signer.h"
+#include "xfrm/queue/queue.h"
 
 namespace cs {
 

@@ -2,8 +2,8 @@
 // Any bytes as what the kernel sends of an NFQUEUE: what is read of them lies within them.
 #include <vector>
 
-#include "xfrm/queue/queue_message.h"
 #include "tests/fuzz/fuzz.h"
+#include "xfrm/queue/queue_message.h"
 
 using namespace cs;
 using cs::fuzz::expect;

@@ -8,8 +8,8 @@
 #include <array>
 
 #include "nfq-signer/counters.h"
-#include "xfrm/queue/queue.h"
 #include "tools/bench/engine.h"
+#include "xfrm/queue/queue.h"
 
 namespace cs::bench {
 
