@@ -156,6 +156,16 @@ std::string fingerprint(const GateConfig& config) {
   return hex_encode(ByteView(digest).first<8>());
 }
 
+GateView GateParts::view(GateKind kind, bool complete) {
+  GateView view;
+  view.kind = kind;
+  view.complete = complete;
+  if (label_) view.fingerprint = label_->fingerprint;
+  view.strangers = strangers_;
+  for (auto& [name, peer] : peers_) view.peers.push_back(std::move(peer));
+  return view;
+}
+
 Error no_such_peer(const std::string& name) {
   return Error(ErrorKind::not_found, "the gate has no peer " + name).with_hint(std::string(see));
 }

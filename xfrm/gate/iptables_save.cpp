@@ -81,7 +81,7 @@ bool is_state(char letter) {
   return letter != 0 && std::string_view("SXELT").find(letter) != std::string_view::npos;
 }
 
-class Reader {
+class Reader : GateParts {
  public:
   void take(std::string_view line) {
     if (line.starts_with(':')) {
@@ -103,22 +103,10 @@ class Reader {
 
   [[nodiscard]] std::optional<GateView> finish() && {
     if (!any_ && peers_.empty()) return std::nullopt;
-    GateView view;
-    view.kind = GateKind::iptables;
-    view.complete = label_ && label_->rules == rules_;
-    if (label_) view.fingerprint = label_->fingerprint;
-    view.strangers = strangers_;
-    for (auto& [name, peer] : peers_) view.peers.push_back(std::move(peer));
-    return view;
+    return view(GateKind::iptables, has_all_rules());
   }
 
  private:
-  GatePeerView& peer(const std::string& name) {
-    GatePeerView& peer = peers_[name];
-    peer.name = name;
-    return peer;
-  }
-
   void take_dispatch(std::string_view chain, std::string_view rule, GateCount count) {
     ++rules_;
     const std::string_view comment = value_of(rule, "--comment");
@@ -176,10 +164,6 @@ class Reader {
     owner.passages.push_back(passage);
   }
 
-  std::map<std::string, GatePeerView> peers_;
-  std::array<GateCount, gate_ways.size()> strangers_{};
-  std::optional<GateLabel> label_;
-  std::size_t rules_ = 0;
   bool any_ = false;
 };
 

@@ -30,7 +30,7 @@ std::pair<std::string, std::string> split(const std::string& name) {
   return {name.substr(0, dot), name.substr(std::min(dot + 1, name.size()))};
 }
 
-class Reader {
+class Reader : GateParts {
  public:
   void take(const Json& entry) {
     if (const auto found = entry.find("table"); found != entry.end()) take_table(*found);
@@ -40,22 +40,9 @@ class Reader {
     if (const auto found = entry.find("counter"); found != entry.end()) take_counter(*found);
   }
 
-  [[nodiscard]] GateView finish() && {
-    GateView view;
-    view.complete = awake_ && label_ && label_->rules == rules_;
-    if (label_) view.fingerprint = label_->fingerprint;
-    view.strangers = strangers_;
-    for (auto& [name, peer] : peers_) view.peers.push_back(std::move(peer));
-    return view;
-  }
+  [[nodiscard]] GateView finish() && { return view(GateKind::nft, awake_ && has_all_rules()); }
 
  private:
-  GatePeerView& peer(const std::string& name) {
-    GatePeerView& peer = peers_[name];
-    peer.name = name;
-    return peer;
-  }
-
   // A dormant table has no hooks.
   void take_table(const Json& table) { awake_ = !table.contains("flags"); }
 
@@ -120,10 +107,6 @@ class Reader {
     }
   }
 
-  std::array<GateCount, gate_ways.size()> strangers_{};
-  std::map<std::string, GatePeerView> peers_;
-  std::optional<GateLabel> label_;
-  std::size_t rules_ = 0;
   bool awake_ = false;
 };
 

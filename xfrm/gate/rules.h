@@ -4,6 +4,8 @@
 // that passed check_peer_name().
 #pragma once
 
+#include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -52,6 +54,23 @@ struct GateLabel {
   std::size_t rules = 0;
 };
 std::optional<GateLabel> parse_gate_label(std::string_view text);
+
+// What both ways of reading the rules back gather.
+class GateParts {
+ protected:
+  GatePeerView& peer(const std::string& name) {
+    GatePeerView& peer = peers_[name];
+    peer.name = name;
+    return peer;
+  }
+  [[nodiscard]] bool has_all_rules() const { return label_ && label_->rules == rules_; }
+  [[nodiscard]] GateView view(GateKind kind, bool complete);
+
+  std::map<std::string, GatePeerView> peers_;
+  std::array<GateCount, gate_ways.size()> strangers_{};
+  std::optional<GateLabel> label_;
+  std::size_t rules_ = 0;
+};
 
 // ----- nftables: for libnftables, and what it answers
 
