@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`countersign xfrm watch`, in a network namespace of its own."""
+"""`countersign xfrm`, in a network namespace of its own."""
 
 import json
 import signal
@@ -68,10 +68,13 @@ class Watch(unittest.TestCase):
         self.assertIn(" 3 events, lost some 0 times, 0 audits, 0 changes that were not told\n", self.end(signal.SIGINT))
 
     def test_without_privilege_it_says_what_it_needs(self):
-        done = subprocess.run(["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", PROGRAM, "xfrm", "watch"],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10)
-        self.assertEqual(done.returncode, 3)
-        self.assertIn("CAP_NET_ADMIN", done.stderr)
+        for verb in (["watch"], ["show"], ["show", "--json"]):
+            with self.subTest(verb=verb):
+                done = subprocess.run(["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", PROGRAM, "xfrm", *verb],
+                                      stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10)
+                self.assertEqual(done.returncode, 3)
+                self.assertIn("run as root, or with CAP_NET_ADMIN", done.stderr)
+        self.assertFalse(json.loads(done.stdout)["complete"])
 
     def test_an_ike_daemon_that_does_not_answer(self):
         self.start("--json", "--vici", "/nonexistent/vici", "--grace", "1")
