@@ -12,6 +12,7 @@ from pathlib import Path
 
 import labtest
 from labtest import LAN, WAN
+from lablib import middle
 from test_strongswan import certificates, start
 
 BUILD = Path(os.environ.get("CS_BUILD", Path(__file__).resolve().parents[2] / "build/dev"))
@@ -70,13 +71,16 @@ class ByHand(Agreement):
                 labtest.esp_tunnel(self.lab, version, inbound=INBOUND, outbound=OUTBOUND)
                 self.assertEqual([one["tunnels"] for one in first], [one["tunnels"] for one in self.assert_as_agreed()])
 
-    def test_ah_transport(self):
-        labtest.transport(self.lab, 6, "ah")
-        agreed = tunnel(6, mode="transport", protocol="ah", proposals=["sha256"], **UNMARKED)
-        for end in ("left", "right"):
-            agreed[end].pop("networks")
-        self.agree(**agreed)
-        self.assert_as_agreed()
+    def test_transport_of_both_families(self):
+        for version, protocol in ((4, "ah"), (6, "ah"), (4, "esp"), (6, "esp")):
+            with self.subTest(version=version, protocol=protocol):
+                self.clear_ipsec()
+                labtest.transport(self.lab, version, protocol)
+                agreed = tunnel(version, mode="transport", protocol=protocol, proposals=["sha256" if protocol == "ah" else "aes256gcm16"], **UNMARKED)
+                for end in ("left", "right"):
+                    agreed[end].pop("networks")
+                self.agree(**agreed)
+                self.assert_as_agreed()
 
     def test_less_protection_than_agreed_is_told(self):
         labtest.esp_tunnel(self.lab, 4, inbound=INBOUND, outbound=OUTBOUND)
@@ -116,6 +120,21 @@ class Negotiated(Agreement):
         # Other words for the same tunnel: what was not agreed is told.
         self.agree(**tunnel(proposals=["aes256gcm16", "aes256-sha512"], udp="required", inbound_policy_mark=[0x10000, 0x10000]))
         self.assertEqual(self.codes(self.gwa), ["sa-udp"])
+
+    def test_behind_nat_the_peer_may_be_anybody(self):
+        middle.nat(self.lab, on=True)
+        self.addCleanup(middle.nat, self.lab, False)
+        with tempfile.TemporaryDirectory() as scratch:
+            certificates(Path(scratch))
+            start(self.gwb, "gwa", Path(scratch), "%any")
+            start(self.gwa, "gwb", Path(scratch), WAN[4]["b"])
+        self.gwa.run(["swanctl", "--initiate", "--child", "net", "--timeout", "30"])
+        agreed = tunnel(udp="required", **UNMARKED)
+        agreed["left"]["address"] = None
+        self.agree(**agreed)
+        self.assert_as_agreed()
+        self.agree(**{**agreed, "udp": "forbidden"})
+        self.assertEqual(self.on_both(self.codes), [["sa-udp"], ["sa-udp"]])
 
     def arrives_in_clear(self):
         """Whether hosta gets what gateway B sends its LAN without IPsec."""
