@@ -56,7 +56,7 @@ class Kernel : public testing::Test {
     });
   }
   // What the kernel told since, in words.
-  std::vector<std::string> told(netlink::EventSocket& events) const {
+  static std::vector<std::string> told(netlink::EventSocket& events) {
     std::vector<std::string> words;
     while (get(events.next([&](const netlink::Message& message) -> Result<void> {
       CS_TRY(const Event event, parse_event(message));

@@ -23,7 +23,6 @@ namespace {
 
 using netlink::append_attribute;
 using netlink::Attributes;
-using netlink::first_of;
 using netlink::Message;
 using netlink::Messages;
 using netlink::number_of;

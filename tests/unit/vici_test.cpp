@@ -84,7 +84,7 @@ TEST(ViciMessage, OfTheNormIsRead) {
 
 TEST(ViciMessage, IsRefused) {
   std::string deep;
-  for (std::size_t i = 0; i <= max_depth; ++i) deep = section("a") + deep + end();
+  for (std::size_t i = 0; i <= max_depth; ++i) deep.insert(0, section("a")).append(end());
   for (const std::string& message : {
            "\0"s,                               // no such element
            "\x07"s,                             // likewise

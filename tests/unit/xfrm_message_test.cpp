@@ -21,7 +21,7 @@ using test::fixed;
 using test::policy_message;
 using test::raw;
 using test::sa_message;
-using test::operator+;
+using test::operator+;  // NOLINT(misc-unused-using-decls): it does not see operators
 
 Result<Sa> read_sa(const Bytes& bytes) {
   return parse_sa(test::ExactBuffer(bytes).view());

@@ -86,6 +86,7 @@ struct Difference {
   Code code = Code::too_many;
   std::string tunnel;    // empty: of the whole machine
   std::string sentence;  // one line, the same for as long as it is the same thing
+  // NOLINTNEXTLINE(modernize-use-nullptr): it takes the 0 of the comparison for a pointer.
   auto operator<=>(const Difference&) const = default;
 };
 

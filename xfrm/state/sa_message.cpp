@@ -43,7 +43,7 @@ Result<Algorithm> algorithm(const Attribute& attribute, Icv icv) {
     CS_TRY(out.icv_bits, fields::structure<std::uint32_t>(left, "an ICV's length"));
     left = left.subspan(sizeof(out.icv_bits));
   }
-  const auto end = std::ranges::find(head.name, '\0');
+  const auto* const end = std::ranges::find(head.name, '\0');
   if (end == head.name.end() || end == head.name.begin()) {
     return broken("an algorithm without a name");
   }

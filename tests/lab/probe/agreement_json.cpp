@@ -45,7 +45,7 @@ Result<xfrm::Tunnel> parse_tunnel(const json& from) {
   tunnel.udp_encapsulation = use_of(from.value("udp", "forbidden"));
   tunnel.extended_sequence_numbers = use_of(from.value("esn", "allowed"));
   tunnel.forwards = from.value("forwards", true);
-  tunnel.most_seconds = from.value("most_seconds", 0);
+  tunnel.most_seconds = from.value("most_seconds", std::uint64_t{0});
   read_mark(from, "inbound_mark", tunnel.inbound_mark);
   read_mark(from, "output_mark", tunnel.output_mark);
   read_mark(from, "inbound_policy_mark", tunnel.inbound_policy_mark);
@@ -55,9 +55,9 @@ Result<xfrm::Tunnel> parse_tunnel(const json& from) {
 
 }  // namespace
 
-Result<xfrm::Agreement> parse_agreement(const std::string& text) {
+Result<xfrm::Agreement> parse_agreement(const std::string& json_text) {
   try {
-    const json from = json::parse(text);
+    const json from = json::parse(json_text);
     xfrm::Agreement agreement;
     for (const json& one : from.at("tunnels")) {
       CS_TRY(auto tunnel, parse_tunnel(one));

@@ -14,6 +14,6 @@ namespace cs::test {
 //   "left": {"address": … or null, "networks": […]}, "right": …, "inbound_mark": [value, mask],
 //   …}],
 //  "bypasses": […]}. What is left out is as agreement.h has it.
-Result<xfrm::Agreement> parse_agreement(const std::string& json);
+Result<xfrm::Agreement> parse_agreement(const std::string& json_text);
 
 }  // namespace cs::test

@@ -157,8 +157,12 @@ Result<void> run(const std::string& verb, const std::string& end, const std::str
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  const auto done = run(argv[1], argv[2], argv[3]);
-  if (done.ok()) return 0;
-  std::cerr << done.error().message() << '\n';
+  try {
+    const auto done = run(argv[1], argv[2], argv[3]);
+    if (done.ok()) return 0;
+    std::cerr << done.error().message() << '\n';
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << '\n';
+  }
   return 1;
 }
