@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Writes deterministic CBOR (RFC 8949, section 4.2.1): each number in its shortest form, lengths
-// known before. What is not asked for here (floats, tags, maps) is not there.
+// known before. What is not asked for here (floats, tags) is not there.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@
 namespace cs {
 
 // As ByteBuilder: grows up to a limit, above it nothing gets out. An array's items are written
-// after its head, as many as it says; that they are so many is the caller's care.
+// after its head, as many as it says, and a map's pairs by ascending keys; that they are so many
+// and in that order is the caller's care.
 class CborWriter {
  public:
   explicit CborWriter(std::size_t limit) noexcept : out_(limit) {}
@@ -31,6 +32,9 @@ class CborWriter {
     return *this;
   }
   CborWriter& array(std::size_t items) { return head(4, items); }
+  CborWriter& map(std::size_t pairs) { return head(5, pairs); }
+  // Of a map whose keys are numbers; its value follows.
+  CborWriter& key(std::uint64_t number) { return head(0, number); }
   CborWriter& boolean(bool value) { return simple(value ? 21 : 20); }
   CborWriter& null() { return simple(22); }
   // One item that is encoded already.

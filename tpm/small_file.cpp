@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 namespace cs::tpm {
 
@@ -42,6 +43,16 @@ Result<UniqueFd> open_regular_file(const std::string& path) {
 Result<std::vector<std::uint8_t>> read_small_file(const std::string& path, std::size_t limit) {
   if (path == "-") return read_all(STDIN_FILENO, "standard input", limit);
   CS_TRY(const UniqueFd fd, open_regular_file(path));
+  return read_all(fd.get(), path, limit);
+}
+
+Result<std::vector<std::uint8_t>> read_file_from(const std::string& path, std::uint64_t offset,
+                                                 std::size_t limit) {
+  CS_TRY(const UniqueFd fd, open_regular_file(path));
+  if (!std::in_range<off_t>(offset) ||
+      ::lseek(fd.get(), static_cast<off_t>(offset), SEEK_SET) < 0) {
+    return from_errno(EINVAL, "reading " + path + " from byte " + std::to_string(offset) + " on");
+  }
   return read_all(fd.get(), path, limit);
 }
 

@@ -19,4 +19,9 @@ namespace cs::tpm {
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_small_file(const std::string& path,
                                                                 std::size_t limit);
 
+// A regular file from an offset on, to its end: nothing, where that is before it.
+[[nodiscard]] Result<std::vector<std::uint8_t>> read_file_from(const std::string& path,
+                                                               std::uint64_t offset,
+                                                               std::size_t limit);
+
 }  // namespace cs::tpm

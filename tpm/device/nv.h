@@ -20,6 +20,9 @@ namespace cs::tpm {
 // All of an index that anybody may read, in pieces, at most 64 KiB.
 [[nodiscard]] Result<std::vector<std::uint8_t>> read_nv(Device& device, std::uint32_t index);
 
+// What the TPM shows of an index: TPMS_NV_PUBLIC.
+[[nodiscard]] Result<std::vector<std::uint8_t>> read_nv_public(Device& device, std::uint32_t index);
+
 // Where the certificates of endorsement keys lie, and behind each what the maker may have made the
 // key with in place of the template (TCG EK Credential Profile): a nonce, a template.
 struct EndorsementIndex {

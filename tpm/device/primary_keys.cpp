@@ -11,6 +11,7 @@
 #include "tpm/device/authorization.h"
 #include "tpm/device/capability.h"
 #include "tpm/device/esys.h"
+#include "tpm/device/marshal.h"
 
 namespace cs::tpm {
 namespace {
@@ -178,6 +179,12 @@ Result<HierarchySession> HierarchySession::open(Device& device, const Auth& auth
 
 Result<EsysHandle> HierarchySession::use(Device& device) const {
   return session_ ? session_->use(device) : Result<EsysHandle>(ESYS_TR_PASSWORD);
+}
+
+Result<std::vector<std::uint8_t>> read_public_area(Device& device, VolatileObject& key) {
+  CS_TRY(const EsysHandle handle, key.use(device));
+  CS_TRY(const TPM2B_PUBLIC area, read_public(device, handle, "a key"));
+  return marshal<TPMT_PUBLIC>(Tss2_MU_TPMT_PUBLIC_Marshal, area.publicArea, "a public area");
 }
 
 VolatileObject storage_root_key(Auth owner) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/result.h"
 #include "base/secret.h"
@@ -40,6 +41,10 @@ class HierarchySession {
 
 // A storage key by the same template in the endorsement hierarchy: the attestation key's parent.
 [[nodiscard]] VolatileObject attestation_parent(Auth endorsement = {});
+
+// What the TPM shows of a key: TPMT_PUBLIC.
+[[nodiscard]] Result<std::vector<std::uint8_t>> read_public_area(Device& device,
+                                                                 VolatileObject& key);
 
 // The endorsement key by the templates of the TCG's EK Credential Profile: L-1 (RSA-2048), L-2
 // (P-256), H-3 (P-384). A persistent one (0x81010000 to 0x810100ff) is used if it has exactly the

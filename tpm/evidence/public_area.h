@@ -26,6 +26,13 @@ inline constexpr std::uint32_t decrypt = 1U << 17U;
 inline constexpr std::uint32_t sign = 1U << 18U;
 inline constexpr std::uint32_t x509_sign = 1U << 19U;
 }  // namespace attribute
+// TPMA_NV.
+namespace nv_attribute {
+inline constexpr std::uint32_t written = 1U << 29U;
+// What ExtendIndex (tpm/device/nv.h) is defined with: of the type extend, orderly, cleared at
+// startup; extended and read with its auth value, read by the owner; no lockout.
+inline constexpr std::uint32_t own_register = 0x0e060044;
+}  // namespace nv_attribute
 // As tpm2-tools write them: "fixedtpm|fixedparent|sign"; those without a name as "bit20".
 [[nodiscard]] std::string attribute_words(std::uint32_t attributes);
 

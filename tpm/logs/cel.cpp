@@ -2,7 +2,6 @@
 #include "tpm/logs/cel.h"
 
 #include <algorithm>
-#include <string>
 #include <utility>
 
 #include "base/byte_writer.h"
@@ -19,7 +18,7 @@ constexpr std::uint8_t content_type = 0xc5;  // ours: the specification gives it
 constexpr std::size_t content_digest_size = 32;
 constexpr std::size_t most_digests = 512;
 
-constexpr std::array<std::pair<CelEvent, std::string_view>, 7> names{{
+constexpr std::array<std::pair<CelEvent, std::string_view>, 8> names{{
     {CelEvent::core_properties, "core properties"},
     {CelEvent::configuration, "configuration"},
     {CelEvent::certificate_valid, "certificate valid"},
@@ -27,6 +26,7 @@ constexpr std::array<std::pair<CelEvent, std::string_view>, 7> names{{
     {CelEvent::drift, "drift"},
     {CelEvent::healing, "healing"},
     {CelEvent::foreign, "foreign event"},
+    {CelEvent::measured, "measured"},
 }};
 
 std::uint8_t type_of(HashAlgorithm bank) noexcept {
@@ -114,6 +114,10 @@ bool has_text(CelEvent event) noexcept {
   return event == CelEvent::drift || event == CelEvent::healing || event == CelEvent::foreign;
 }
 
+Digest cel_digest(HashAlgorithm bank, CelEvent event, ByteView content) {
+  return Hasher(bank).hash({content_field(event, content)});
+}
+
 Result<std::vector<std::uint8_t>> write_cel_record(std::uint64_t number, const CelRegister& of,
                                                    std::span<const HashAlgorithm> banks,
                                                    CelEvent event, ByteView content) {
@@ -121,10 +125,9 @@ Result<std::vector<std::uint8_t>> write_cel_record(std::uint64_t number, const C
   if (event == CelEvent::foreign) {
     return Error(ErrorKind::invalid, "writing a CEL record: a foreign event has its own digests");
   }
-  const auto field = content_field(event, content);
   std::vector<Digest> digests;
-  for (const HashAlgorithm bank : banks) digests.push_back(Hasher(bank).hash({field}));
-  return write_record(number, of, digests, field);
+  for (const HashAlgorithm bank : banks) digests.push_back(cel_digest(bank, event, content));
+  return write_record(number, of, digests, content_field(event, content));
 }
 
 Result<std::vector<std::uint8_t>> write_foreign_cel_record(std::uint64_t number,

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -39,7 +40,8 @@ enum class CelEvent : std::uint8_t {
   certificate_revoked = 4,  // the same digest, which counts no longer
   drift = 5,                // text: what the kernel does that the policy does not say
   healing = 6,              // text: what was put right
-  foreign = 7,  // text: why somebody else extended the register, with a digest of theirs
+  foreign = 7,   // text: why somebody else extended the register, with a digest of theirs
+  measured = 8,  // digest of what the kernel's IPsec does, as agreed
 };
 [[nodiscard]] std::string_view name_of(CelEvent event) noexcept;
 [[nodiscard]] bool has_text(CelEvent event) noexcept;
@@ -50,6 +52,15 @@ struct CelRecord {
   CelEvent event{};
   ByteView content;                                          // digest or text
   std::array<ByteView, all_hash_algorithms.size()> digests;  // in the order of CelLog::banks()
+};
+
+// What a bank's register is extended with for such an event: not for a foreign one.
+[[nodiscard]] Digest cel_digest(HashAlgorithm bank, CelEvent event, ByteView content);
+
+// What somebody else extends before we begin.
+struct ForeignEvent {
+  std::string reason;
+  std::vector<Digest> digests;  // one per bank
 };
 
 // The record as it stands in a log. Its digests are made of the content, one per bank.

@@ -82,6 +82,13 @@ Result<ImaLog> ImaLog::open(Input input) {
   return log;
 }
 
+ImaLog ImaLog::resume(Input input, HashAlgorithm listed, std::uint64_t number) {
+  ImaLog log(std::move(input), false);
+  log.hasher_ = Hasher(listed);
+  log.number_ = number;
+  return log;
+}
+
 Result<bool> ImaLog::next(ImaEntry& out) {
   if (failed_) return *failed_;
   auto more = read_next(out);

@@ -54,6 +54,8 @@ class ImaLog {
   // Refused: an empty list. Which form it has, and which bank's template hashes it lists (newer
   // kernels have a list per bank), is found out from its first entry.
   [[nodiscard]] static Result<ImaLog> open(Input input);
+  // The rest of a binary list, which may be nothing, behind `number` entries that were read before.
+  [[nodiscard]] static ImaLog resume(Input input, HashAlgorithm listed, std::uint64_t number);
 
   [[nodiscard]] bool is_text() const noexcept { return text_; }
   [[nodiscard]] HashAlgorithm listed() const noexcept { return hasher_.algorithm(); }
@@ -62,6 +64,8 @@ class ImaLog {
   // error again. Kind `unverified`: an entry's hash is not that of its data. A list cut between two
   // entries ends there: only the PCR tells that something is missing.
   [[nodiscard]] Result<bool> next(ImaEntry& out);
+  // In the input: where the entry that was handed out last ends.
+  [[nodiscard]] std::uint64_t good_until() const noexcept { return input_.offset() + size_; }
 
  private:
   ImaLog(Input input, bool text) : input_(std::move(input)), text_(text) {}
@@ -107,10 +111,17 @@ class ImaReplay {
   // `listed` is the list's; each state is held against the registers that `expected` states.
   ImaReplay(HashAlgorithm listed, std::span<const HashAlgorithm> banks, PcrValues expected = {});
 
+  // Goes on where another one was, before the first add(): after so many entries, with its
+  // values().
+  void resume(std::uint64_t entries, const PcrValues& recomputed, const PcrValues& padded);
+
   void add(const ImaEntry& entry);
   [[nodiscard]] std::uint64_t entries() const noexcept { return entries_; }
   // Of the registers the list extends. By the padded rule: only banks it differs in.
   [[nodiscard]] PcrValues values(ImaRule rule) const;
+  // Of one register of `expected`, so far.
+  [[nodiscard]] std::optional<ImaVerdict::Match> match(HashAlgorithm bank,
+                                                       std::uint32_t pcr) const noexcept;
   // One for each register of `expected`, whatever bank it is of.
   [[nodiscard]] std::vector<ImaVerdict> verdicts() const;
 

@@ -36,6 +36,23 @@ bool ImaReplay::can_be_padded(const Bank& bank) const noexcept {
   return listed_ == HashAlgorithm::sha1 && bank.algorithm() != HashAlgorithm::sha1;
 }
 
+void ImaReplay::resume(std::uint64_t entries, const PcrValues& recomputed,
+                       const PcrValues& padded) {
+  entries_ = entries;
+  for (Bank& bank : banks_) {
+    for (const ImaRule rule : {ImaRule::recomputed, ImaRule::padded}) {
+      const PcrValues& former = rule == ImaRule::recomputed ? recomputed : padded;
+      for (std::uint32_t pcr = 0; pcr < pcr_count; ++pcr) {
+        const Digest* const value = former.find(bank.algorithm(), pcr);
+        if (value == nullptr) continue;
+        touched_ |= 1U << pcr;
+        bank.values[place(rule)][pcr] = *value;
+        compare(bank, pcr, rule);
+      }
+    }
+  }
+}
+
 void ImaReplay::add(const ImaEntry& entry) {
   if (entry.pcr >= pcr_count || entry.template_hash.size() != digest_size(listed_)) {
     panic("an entry that no ImaLog of this kind has read");
@@ -81,14 +98,18 @@ PcrValues ImaReplay::values(ImaRule rule) const {
   return found;
 }
 
+std::optional<ImaVerdict::Match> ImaReplay::match(HashAlgorithm bank,
+                                                  std::uint32_t pcr) const noexcept {
+  const auto found = std::ranges::find(banks_, bank, &Bank::algorithm);
+  return found == banks_.end() || pcr >= pcr_count ? std::nullopt : found->matches[pcr];
+}
+
 std::vector<ImaVerdict> ImaReplay::verdicts() const {
   std::vector<ImaVerdict> verdicts;
   for (const auto& [algorithm, registers] : expected_.banks()) {
-    const auto bank = std::ranges::find(banks_, algorithm, &Bank::algorithm);
     for (std::uint32_t pcr = 0; pcr < pcr_count; ++pcr) {
       if (!registers.at(pcr)) continue;
-      verdicts.push_back({algorithm, pcr, {}});
-      if (bank != banks_.end()) verdicts.back().match = bank->matches.at(pcr);
+      verdicts.push_back({algorithm, pcr, match(algorithm, pcr)});
     }
   }
   return verdicts;

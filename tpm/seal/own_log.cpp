@@ -204,15 +204,19 @@ Error OwnLog::reboot_needed(const std::vector<Digest>& found) const {
       .with_hint("reboot needed: somebody else extended it, changed the log, or hibernated");
 }
 
-Result<void> OwnLog::append(Device& device, CelEvent event, ByteView content) {
+Result<void> OwnLog::check_usable(const Device& device) const {
   if (!usable_) {
     return Error(ErrorKind::closed, "an event log after an error").with_retry(Retry::anew);
   }
   if (device.generation().clock.reset_count != reset_count_) {
-    usable_ = false;
     return Error(ErrorKind::closed, "the TPM was reset: its event logs begin anew")
         .with_retry(Retry::anew);
   }
+  return {};
+}
+
+Result<void> OwnLog::append(Device& device, CelEvent event, ByteView content) {
+  CS_CHECK(check_usable(device));
   // What cannot be written at all leaves the log as it is.
   CS_TRY(const Bytes record, write_cel_record(records_, of_->of(), of_->banks(), event, content));
   usable_ = false;
@@ -223,19 +227,19 @@ Result<void> OwnLog::append(Device& device, CelEvent event, ByteView content) {
 
 Result<void> OwnLog::append_once(Device& device, CelEvent event, ByteView content) {
   CS_TRY(const Bytes record, write_cel_record(records_, of_->of(), of_->banks(), event, content));
-  if (size_ + record.size() > most_cel_log) {
+  if (record.size() > room()) {
     return Error(ErrorKind::limit, "it has " + std::to_string(size_) + " bytes and is full")
         .with_hint("reboot needed: a log cannot be shortened within a boot");
   }
-  // Alone it has the number 0; its digests are the same.
-  CS_TRY(const Bytes alone, write_cel_record(0, of_->of(), of_->banks(), event, content));
-  CS_TRY(const Replay only, replay(alone, *of_, {}));
   CS_CHECK(place_.disk->write(file_, record));
   CS_CHECK(place_.disk->sync(file_));
-  std::vector<ByteView> digests;
-  for (const Digest& digest : only.last) digests.push_back(digest.bytes());
-  extend_all(values_, digests);
-  CS_CHECK(extend(device, only.last));
+  std::vector<Digest> digests;
+  for (Digest& value : values_) {
+    Hasher hasher(value.algorithm());
+    digests.push_back(cel_digest(value.algorithm(), event, content));
+    cs::tpm::extend(hasher, value, digests.back());
+  }
+  CS_CHECK(extend(device, digests));
   ++records_;
   size_ += record.size();
   return {};

@@ -12,12 +12,6 @@
 
 namespace cs::tpm {
 
-// What somebody else extends before we begin.
-struct ForeignEvent {
-  std::string reason;
-  std::vector<Digest> digests;  // one per bank
-};
-
 // A record is written and synced first: that is the intent. Then the register is extended, and read
 // again: that commits it. So the log is never shorter than the register, and at most one record
 // longer; open() sees which, and makes up for the extension that is missing. A record that is torn
@@ -28,8 +22,9 @@ struct ForeignEvent {
 class OwnLog {
  public:
   struct Place {
-    std::string directory;   // there already; of nobody else's
-    std::size_t former = 4;  // logs of former boots that are kept
+    std::string directory;            // there already; of nobody else's
+    std::size_t former = 4;           // logs of former boots that are kept
+    std::size_t most = most_cel_log;  // bytes of one
     Disk* disk = &kernel_disk();
   };
   // `explained`: what others may have extended before the first record, in order, as far as it has
@@ -43,9 +38,16 @@ class OwnLog {
   // refuses all until it is opened anew, and then it is in both or in neither.
   [[nodiscard]] Result<void> append(Device& device, CelEvent event, ByteView content);
 
+  // Refused (closed, anew): it has to be opened anew, after an error or a reset of the TPM.
+  [[nodiscard]] Result<void> check_usable(const Device& device) const;
+
   // As a verifier takes it.
   [[nodiscard]] Result<std::vector<std::uint8_t>> read() const;
   [[nodiscard]] std::uint64_t records() const noexcept { return records_; }
+  // For how many bytes there still is.
+  [[nodiscard]] std::size_t room() const noexcept {
+    return size_ < place_.most ? place_.most - size_ : 0;
+  }
   [[nodiscard]] const std::vector<Digest>& values() const noexcept { return values_; }
 
  private:
