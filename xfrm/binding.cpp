@@ -2,9 +2,6 @@
 #include "xfrm/binding.h"
 
 #include <linux/xfrm.h>
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,9 +9,10 @@
 #include <string_view>
 #include <vector>
 
-#include "base/openssl.h"
-#include "base/secret.h"
+#include "base/endian.h"
+#include "base/hkdf.h"
 #include "xfrm/install/request.h"
+#include "xfrm/state/kernel.h"
 #include "xfrm/state/message.h"
 #include "xfrm/state/text.h"
 
@@ -99,25 +97,6 @@ Result<SecretBytes> joined(const Keys& keys) {
   return out;
 }
 
-Result<SecretBytes> derived(SecretBytes& material) {
-  CS_TRY(SecretBytes out, SecretBytes::create(32));
-  std::string digest = "SHA256";
-  std::string info(label);
-  const std::array parameters{
-      OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest.data(), 0),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, material.bytes().data(),
-                                        material.size()),
-      OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.data(), info.size()),
-      OSSL_PARAM_construct_end()};
-  const Openssl<EVP_KDF, EVP_KDF_free> kdf(EVP_KDF_fetch(nullptr, "HKDF", nullptr));
-  const Openssl<EVP_KDF_CTX, EVP_KDF_CTX_free> context(kdf ? EVP_KDF_CTX_new(kdf.get()) : nullptr);
-  if (!context ||
-      EVP_KDF_derive(context.get(), out.bytes().data(), out.size(), parameters.data()) != 1) {
-    return openssl_error(ErrorKind::internal, "binding an SA");
-  }
-  return out;
-}
-
 }  // namespace
 
 Result<Binding> binding_of(ByteView payload, ByteView session_id, Sense sense) {
@@ -128,21 +107,14 @@ Result<Binding> binding_of(ByteView payload, ByteView session_id, Sense sense) {
   CS_TRY(const Sa sa, parse_sa(payload));
   const Keys keys = keys_in(payload, sa);
   CS_CHECK(check_keys(keys, sa));
-  CS_TRY(SecretBytes material, joined(keys));
-  CS_TRY(const SecretBytes key, derived(material));
-  std::vector<std::uint8_t> said(session_id.begin(), session_id.end());
-  for (const unsigned shift : {24U, 16U, 8U, 0U}) {
-    said.push_back(static_cast<std::uint8_t>(sa.id.spi >> shift));
-  }
-  said.push_back(static_cast<std::uint8_t>(sense));
+  CS_TRY(const SecretBytes material, joined(keys));
+  CS_TRY(const SecretBytes pseudorandom, hkdf_extract({}, material.bytes()));
+  CS_TRY(const SecretBytes key, hkdf_expand(pseudorandom.bytes(), label, hmac_size));
+  std::array<std::uint8_t, 5> what{};
+  store<std::endian::big>(sa.id.spi, std::span(what).first<4>());
+  what[4] = static_cast<std::uint8_t>(sense);
   Binding out{};
-  std::size_t size = 0;
-  const auto secret = key.bytes();
-  if (EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, secret.data(), secret.size(),
-                said.data(), said.size(), out.data(), out.size(), &size) == nullptr ||
-      size != out.size()) {
-    return openssl_error(ErrorKind::internal, "binding an SA");
-  }
+  CS_CHECK(hmac_sha256(key.bytes(), {session_id, what}, out));
   return out;
 }
 

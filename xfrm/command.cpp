@@ -127,4 +127,32 @@ Result<CommandOutcome> run_command(std::vector<std::string> argv, const std::str
   return CommandOutcome{exit_code, read_all(out.get()), read_all(err.get())};
 }
 
+Error refusal_of(const std::string& program, const std::string& words, std::string_view hint) {
+  const auto says = [&](std::string_view what) { return words.find(what) != std::string::npos; };
+  const std::string line = words.substr(0, words.find('\n'));
+  const std::string why = program + " refuses: " + (line.empty() ? "it does not say why" : line);
+  if (says("ermission denied") || says("not permitted")) {
+    return Error(ErrorKind::denied, why).with_hint("run as root");
+  }
+  if (says("temporarily unavailable") || says("resource busy") || says("xtables lock")) {
+    return Error(ErrorKind::busy, why).with_retry(Retry::after_delay);
+  }
+  return Error(ErrorKind::unsupported, why).with_hint(std::string(hint));
+}
+
+Result<std::string> run_or_refuse(const std::vector<std::string>& argv, const std::string& input,
+                                  std::string_view hint) {
+  Result<CommandOutcome> outcome = run_command(argv, input);
+  if (!outcome.ok()) {
+    if (outcome.error().kind() != ErrorKind::not_found) return std::move(outcome).error();
+    return std::move(outcome).error().with_hint(
+        "install it: apt-get install nftables iptables iproute2");
+  }
+  if (outcome->exit_code != 0) return refusal_of(argv.front(), outcome->errors, hint);
+  if (outcome->output.size() >= max_command_output) {
+    return Error(ErrorKind::limit, argv.front() + " says more than this program reads");
+  }
+  return std::move(outcome->output);
+}
+
 }  // namespace cs

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -22,5 +23,14 @@ inline constexpr std::size_t max_command_output = std::size_t{4} << 20U;
 // not_found if there is no such program, with timed_out (and kills it) if it takes too long.
 Result<CommandOutcome> run_command(std::vector<std::string> argv, const std::string& input = {},
                                    std::chrono::seconds limit = std::chrono::seconds(20));
+
+// What a program that steers packets says of a refusal: its first line, as `denied`, as `busy`
+// (another works at the same), or else as `unsupported` with this hint.
+[[nodiscard]] Error refusal_of(const std::string& program, const std::string& words,
+                               std::string_view hint);
+
+// Its standard output. Any exit code but 0 is a refusal, and an output that was cut off is none.
+Result<std::string> run_or_refuse(const std::vector<std::string>& argv, const std::string& input,
+                                  std::string_view hint);
 
 }  // namespace cs

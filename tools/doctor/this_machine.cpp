@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <linux/xfrm.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/timex.h>
@@ -12,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <future>
 #include <map>
 #include <memory>
@@ -20,6 +18,7 @@
 
 #include "tools/doctor/machine.h"
 #include "tpm/device/device.h"
+#include "xfrm/install/request.h"
 #include "xfrm/netlink/socket.h"
 #include "xfrm/route/routes.h"
 #include "xfrm/state/kernel.h"
@@ -44,54 +43,45 @@ Result<void> in_passing(const Ask& ask) {
       .get();
 }
 
-template <class Algorithm>
-void put_algorithm(netlink::Request& request, std::uint16_t type, const char* name,
-                   std::size_t key_size, std::uint32_t icv_bits) {
-  std::vector<std::uint8_t> bytes(sizeof(Algorithm) + key_size);
-  Algorithm header{};
-  std::strncpy(header.alg_name, name, sizeof(header.alg_name) - 1);
-  header.alg_key_len = static_cast<std::uint32_t>(key_size * 8);
-  if constexpr (requires { header.alg_icv_len; }) header.alg_icv_len = icv_bits;
-  if constexpr (requires { header.alg_trunc_len; }) header.alg_trunc_len = icv_bits;
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  // A key of zeros protects nothing here, and some ciphers refuse one.
-  for (std::size_t i = 0; i < key_size; ++i) {
-    bytes[sizeof(header) + i] = static_cast<std::uint8_t>(i + 1);
+// From 127.0.0.1 or ::1 to itself.
+xfrm::Sa sa_to_try(SaQuestion question) {
+  xfrm::Sa sa;
+  sa.source.ipv6 = question.ipv6;
+  if (question.ipv6) {
+    sa.source.bytes.back() = 1;
+  } else {
+    sa.source.bytes = {127, 0, 0, 1};
   }
-  request.put(type, bytes);
+  sa.id = {sa.source, 0x1000, IPPROTO_ESP, {}};
+  sa.selector.source.address.ipv6 = sa.selector.destination.address.ipv6 = question.ipv6;
+  sa.replay.window = 32;
+  if (question.kind == SaKind::esp_gcm) {
+    sa.aead = {"rfc4106(gcm(aes))", 288, 128};
+    return sa;
+  }
+  sa.authentication = {"hmac(sha256)", 256, 128};
+  if (question.kind == SaKind::ah_sha256) sa.id.protocol = IPPROTO_AH;
+  if (question.kind == SaKind::esp_cbc_sha256) sa.encryption = {"cbc(aes)", 256, 0};
+  return sa;
 }
 
-netlink::Request sa_request(SaQuestion question) {
-  netlink::Request request(XFRM_MSG_NEWSA, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-  auto& sa = request.fixed<xfrm_usersa_info>();
-  sa.family = question.ipv6 ? AF_INET6 : AF_INET;
-  // From ::1 or 127.0.0.1 to itself.
-  if (question.ipv6) {
-    sa.id.daddr.a6[3] = sa.saddr.a6[3] = htonl(1);
-  } else {
-    sa.id.daddr.a4 = sa.saddr.a4 = htonl(INADDR_LOOPBACK);
-  }
-  sa.id.spi = htonl(0x1000);
-  sa.id.proto = question.kind == SaKind::ah_sha256 ? IPPROTO_AH : IPPROTO_ESP;
-  sa.mode = XFRM_MODE_TRANSPORT;
-  sa.sel.family = sa.family;
-  sa.lft.soft_byte_limit = sa.lft.hard_byte_limit = XFRM_INF;
-  sa.lft.soft_packet_limit = sa.lft.hard_packet_limit = XFRM_INF;
-  if (question.kind == SaKind::esp_gcm) {
-    put_algorithm<xfrm_algo_aead>(request, XFRMA_ALG_AEAD, "rfc4106(gcm(aes))", 36, 128);
-    return request;
-  }
-  put_algorithm<xfrm_algo_auth>(request, XFRMA_ALG_AUTH_TRUNC, "hmac(sha256)", 32, 128);
-  if (question.kind == SaKind::esp_cbc_sha256) {
-    put_algorithm<xfrm_algo>(request, XFRMA_ALG_CRYPT, "cbc(aes)", 32, 0);
-  }
-  return request;
+// Keys that protect nothing; of zeros some ciphers would refuse one.
+Result<xfrm::SaWithKeys> with_keys(const xfrm::Sa& sa) {
+  std::size_t bits = 0;
+  for (const auto& one : {sa.aead, sa.encryption, sa.authentication})
+    bits += one ? one->key_bits : 0;
+  CS_TRY(SecretBytes keys, SecretBytes::create(bits / 8));
+  std::uint8_t next = 0;
+  for (std::uint8_t& byte : keys.bytes()) byte = ++next;
+  return xfrm::SaWithKeys{sa, std::move(keys)};
 }
 
 Result<void> try_sa(SaQuestion question) {
   return in_passing([&]() -> Result<void> {
-    CS_TRY(netlink::Socket socket, netlink::Socket::open(NETLINK_XFRM));
-    return socket.tell(sa_request(question), "making an SA");
+    CS_TRY(netlink::Socket socket, xfrm::open_socket());
+    CS_TRY(const xfrm::SaWithKeys sa, with_keys(sa_to_try(question)));
+    CS_TRY(netlink::Request request, xfrm::add_sa_request(sa, 0));
+    return socket.tell(std::move(request), "making an SA");
   });
 }
 

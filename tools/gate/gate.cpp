@@ -9,6 +9,8 @@
 #include <ostream>
 #include <thread>
 
+#include "xfrm/state/text.h"
+
 namespace cs::gate {
 namespace {
 
@@ -21,18 +23,14 @@ using xfrm::GateView;
 using xfrm::GateWay;
 using xfrm::Opening;
 using xfrm::Passage;
+using xfrm::SaName;
+using xfrm::spi_text;
 
 // A lost gate is back within it.
 constexpr std::chrono::milliseconds look_every{500};
 
 Outcome failed(const Error& error, std::ostream& out, std::ostream& err, bool json = false) {
   return inspect::fail(error, Outcome::unreadable, json, out, err);
-}
-
-std::string spi_text(std::uint32_t spi) {
-  std::array<char, 8> digits{};
-  char* const end = std::to_chars(digits.data(), digits.data() + digits.size(), spi, 16).ptr;
-  return "0x" + std::string(digits.data(), end);
 }
 
 std::string_view protocol_text(std::uint8_t protocol) {
@@ -121,11 +119,18 @@ Json to_json(const GateView& view) {
   return json;
 }
 
-Result<void> keep(Gate& gate, std::ostream& out) {
-  for (;;) {
+// Whatever keeps it from looking may pass, and the gate stands meanwhile: told once, tried again.
+[[noreturn]] void keep(Gate& gate, std::ostream& out) {
+  for (std::string trouble;;) {
     std::this_thread::sleep_for(look_every);
-    CS_TRY(const bool was_lost, gate.keep());
-    if (was_lost) out << "the gate was lost, and is back: closed to every peer" << std::endl;
+    const auto was_lost = gate.keep();
+    if (was_lost.ok() && *was_lost) {
+      out << "the gate was lost, and is back: closed to every peer" << std::endl;
+    }
+    const std::string now = was_lost.ok() ? "" : was_lost.error().message();
+    if (now != trouble && !now.empty()) out << "nobody keeps the gate: " << now << std::endl;
+    if (now != trouble && now.empty()) out << "the gate is kept again" << std::endl;
+    trouble = now;
   }
 }
 
@@ -136,7 +141,8 @@ Result<void> set_up_gate(const SetUpOptions& options, std::ostream& out) {
   for (const GatePeerView& peer : view.peers) {
     out << peer.name << ": " << opening_words(peer.opening) << std::endl;
   }
-  return options.keep ? keep(gate, out) : Result<void>();
+  if (options.keep) keep(gate, out);
+  return {};
 }
 
 Result<void> open_gate(const OpenOptions& options) {

@@ -11,6 +11,7 @@
 
 #include "tools/inspect/outcome.h"
 #include "xfrm/gate/gate.h"
+#include "xfrm/state/model.h"
 
 namespace cs::gate {
 
@@ -20,12 +21,7 @@ using inspect::Outcome;
 Result<xfrm::GatePeer> parse_peer(std::string_view text);
 
 // "DESTINATION/esp/0xSPI" or "…/ah/…", as the kernel names an SA.
-struct SaName {
-  net::Address destination;
-  std::uint8_t protocol = 0;
-  std::uint32_t spi = 0;
-};
-Result<SaName> parse_sa(std::string_view text);
+Result<xfrm::SaName> parse_sa(std::string_view text);
 
 struct SetUpOptions {
   xfrm::GateConfig config;
@@ -42,7 +38,7 @@ struct SetUpOptions {
 // way.
 struct OpenOptions {
   std::string peer;
-  std::vector<SaName> sas;
+  std::vector<xfrm::SaName> sas;
 };
 [[nodiscard]] Outcome open(const OpenOptions& options, std::ostream& out, std::ostream& err);
 [[nodiscard]] Outcome close(const std::string& peer, std::ostream& out, std::ostream& err);

@@ -94,7 +94,6 @@ class JsonPage : public Page {
   using Page::Page;
   void begin_policies() override {
     out_ << R"({"schema_version":)" << inspect::schema_version << R"(,"policies":[)";
-    state_ = State::in_row;
   }
   void policy(const Policy& policy) override { write(to_json(policy)); }
   void begin_sas() override {
@@ -108,24 +107,20 @@ class JsonPage : public Page {
     for (const InterfaceSwitches& one : interfaces) rows.push_back(to_json(one));
     out_ << R"(],"default_policy":)" << (defaults ? to_json(*defaults) : Json(nullptr)).dump()
          << R"(,"interfaces":)" << rows.dump();
-    state_ = State::after_rows;
+    in_row_ = false;
   }
   void end(const Error* error) override {
-    if (state_ == State::before) return;  // nothing is told: the error alone is
-    out_ << (state_ == State::in_row ? "]" : "") << R"(,"complete":)"
-         << (error == nullptr ? "true" : "false");
+    out_ << (in_row_ ? "]" : "") << R"(,"complete":)" << (error == nullptr ? "true" : "false");
     if (error != nullptr) out_ << R"(,"error":)" << Json(error->message()).dump();
     out_ << "}\n";
   }
-  [[nodiscard]] bool has_begun() const { return state_ != State::before; }
 
  private:
-  enum class State : std::uint8_t { before, in_row, after_rows };
   void write(const Json& json) {
     out_ << (first_ ? "\n" : ",\n") << json.dump();
     first_ = false;
   }
-  State state_ = State::before;
+  bool in_row_ = true;
   bool first_ = true;
 };
 

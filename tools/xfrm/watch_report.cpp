@@ -129,8 +129,13 @@ void WatchReport::change(const Change& change) {
 }
 
 void WatchReport::drift(const Difference& one, bool begun) {
-  write(begun ? "drift" : "drift_ended", (begun ? "drift: " : "drift ended: ") + one.sentence,
-        {{"code", meaning(one.code).name}, {"sentence", one.sentence}});
+  const Meaning& meant = meaning(one.code);
+  Json json{{"code", meant.name},
+            {"severity", text(meant.severity)},
+            {"sentence", one.sentence},
+            {"hint", meant.hint}};
+  if (!begun) return write("drift_ended", "drift ended: " + one.sentence, json);
+  write("drift", "drift: " + one.sentence + "; " + std::string(meant.hint), json);
 }
 
 void WatchReport::ended(const MirrorCounters& counters) {

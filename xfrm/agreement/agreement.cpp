@@ -88,12 +88,17 @@ Result<void> check_ends(const Tunnel& tunnel) {
   return {};
 }
 
-Result<void> check_tunnel(const Tunnel& tunnel) {
+}  // namespace
+
+Result<void> validate(const Tunnel& tunnel) {
   if (tunnel.mode != Mode::tunnel && tunnel.mode != Mode::transport) {
     return refused("its mode is neither tunnel nor transport");
   }
   if (tunnel.protocol != IPPROTO_ESP && tunnel.protocol != IPPROTO_AH) {
     return refused("its protocol is neither ESP nor AH");
+  }
+  if (std::max(tunnel.ends[0].traffic.size(), tunnel.ends[1].traffic.size()) > max_pairs) {
+    return above("its protected networks", max_pairs);
   }
   CS_CHECK(check_ends(tunnel));
   if (tunnel.proposals.empty()) return refused("it has no proposal");
@@ -108,8 +113,6 @@ Result<void> check_tunnel(const Tunnel& tunnel) {
   return check_marks(tunnel);
 }
 
-}  // namespace
-
 Result<void> validate(const Agreement& agreement) {
   if (agreement.tunnels.size() > max_tunnels) return above("the tunnels", max_tunnels);
   if (agreement.bypasses.size() > max_bypasses) return above("the bypasses", max_bypasses);
@@ -118,10 +121,7 @@ Result<void> validate(const Agreement& agreement) {
   for (const Tunnel& tunnel : agreement.tunnels) {
     const auto where = [&] { return "the agreement's tunnel '" + tunnel.name + "'"; };
     CS_CHECK(check_name(tunnel.name, names).context(where));
-    if (std::max(tunnel.ends[0].traffic.size(), tunnel.ends[1].traffic.size()) > max_pairs) {
-      return above("its protected networks", max_pairs).context(where());
-    }
-    CS_CHECK(check_tunnel(tunnel).context(where));
+    CS_CHECK(validate(tunnel).context(where));
     pairs += tunnel.ends[0].traffic.size() * tunnel.ends[1].traffic.size();
   }
   if (pairs > max_pairs) return above("the pairs of protected networks", max_pairs);

@@ -97,10 +97,14 @@ inline constexpr std::size_t max_pairs = 10'000;
 
 // Whether it can be kept at all, and protects: no replay window of 0, no unprotected proposal.
 Result<void> validate(const Agreement& agreement);
+// One of its tunnels alone, but for its name.
+Result<void> validate(const Tunnel& tunnel);
 
 // "aes256gcm16", "aes128-sha256", "sha384" for AH: strongSwan's words for ESP and AH proposals.
 // Key exchange groups and "esn"/"noesn" are no algorithms of an SA and refused.
 Result<Proposal> parse_proposal(std::string_view words);
+// The words for it, encryption first; none: it has algorithms that no words are known for.
+[[nodiscard]] std::optional<std::string> words_of(const Proposal& proposal);
 
 // The ICV length the kernel gives an authentication algorithm unless it is told another; 0: none
 // known.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <algorithm>
 #include <array>
 
 #include "xfrm/agreement/agreement.h"
@@ -84,6 +85,20 @@ Result<Proposal> parse_proposal(std::string_view words) {
                  "reading a proposal: an AEAD algorithm stands with another beside it");
   }
   return proposal;
+}
+
+std::optional<std::string> words_of(const Proposal& proposal) {
+  std::string words;
+  for (const auto* one : {&proposal.aead, &proposal.encryption, &proposal.authentication}) {
+    if (!*one) continue;
+    const auto* known = std::ranges::find_if(known_words, [&](const Word& word) {
+      return word.name == (*one)->name && word.key_bits == (*one)->key_bits &&
+             word.icv_bits == (*one)->icv_bits;
+    });
+    if (known == known_words.end()) return std::nullopt;
+    words += (words.empty() ? "" : "-") + std::string(known->word);
+  }
+  return words;
 }
 
 std::uint32_t default_icv_bits(std::string_view name) noexcept {

@@ -138,6 +138,23 @@ Result<void> check_gate(const GateConfig& config) {
   return check_ports(config);
 }
 
+Result<void> check_grants(const GateConfig& config, const std::vector<GateGrant>& granted) {
+  std::set<std::string> seen;
+  for (const GateGrant& grant : granted) {
+    if (std::ranges::find(config.peers, grant.peer, &GatePeer::name) == config.peers.end())
+      return no_such_peer(grant.peer);
+    if (!seen.insert(grant.peer).second)
+      return invalid("peer " + grant.peer + " is granted something twice");
+    for (const Passage& passage : grant.passages) CS_CHECK(check_passage(passage));
+  }
+  return {};
+}
+
+const GateGrant* grant_of(const std::vector<GateGrant>& granted, const std::string& peer) noexcept {
+  const auto found = std::ranges::find(granted, peer, &GateGrant::peer);
+  return found == granted.end() ? nullptr : &*found;
+}
+
 std::string fingerprint(const GateConfig& config) {
   std::string all;
   for (const GatePeer& peer : config.peers) {
@@ -226,7 +243,7 @@ Result<Gate> Gate::set_up(GateConfig config, std::optional<GateKind> kind) {
   }
   if (!view || !view->complete || view->fingerprint != fingerprint(config)) {
     CS_CHECK(ours->try_out(config));
-    CS_CHECK(ours->replace(config));
+    CS_CHECK(ours->replace(config, {}));
   }
   return Gate(std::move(ours), std::move(config));
 }
@@ -259,11 +276,20 @@ Result<GateView> Gate::look() const {
       .with_hint("set it up again: countersign gate set-up");
 }
 
-Result<bool> Gate::keep() {
+Result<void> Gate::change(GateConfig config, const std::vector<GateGrant>& granted) {
+  CS_CHECK(check_gate(config));
+  CS_CHECK(check_grants(config, granted));
+  CS_CHECK(rules_->replace(config, granted));
+  config_ = std::move(config);
+  return {};
+}
+
+Result<bool> Gate::keep(const std::vector<GateGrant>& granted) {
   CS_CHECK(check_gate(config_).context("keeping a gate that was found, not set up"));
+  CS_CHECK(check_grants(config_, granted));
   CS_TRY(const std::optional<GateView> view, rules_->look());
   if (view && view->complete && view->fingerprint == fingerprint(config_)) return false;
-  CS_CHECK(rules_->replace(config_));
+  CS_CHECK(rules_->replace(config_, granted));
   return true;
 }
 

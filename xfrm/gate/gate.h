@@ -98,6 +98,13 @@ struct Passage {
   bool operator==(const Passage&) const = default;
 };
 
+// What shall pass of a peer.
+struct GateGrant {
+  std::string peer;
+  Opening opening = Opening::listed;
+  std::vector<Passage> passages;
+};
+
 struct GateCount {
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
@@ -149,10 +156,14 @@ class Gate {
   Result<void> admit(const std::string& peer, const Passage& passage);
   Result<void> withdraw(const std::string& peer, const Passage& passage);
 
+  // Makes it that of another configuration, with counters that begin anew. What is granted passes
+  // all the while; whatever is not granted is closed.
+  Result<void> change(GateConfig config, const std::vector<GateGrant>& granted);
+
   [[nodiscard]] Result<GateView> look() const;
   // To be called each second or so, by who called set_up(): true if the gate had been lost, whole
-  // or in part, and is there again, closed.
-  Result<bool> keep();
+  // or in part, and is there again, open to what is granted and to nothing else.
+  Result<bool> keep(const std::vector<GateGrant>& granted = {});
   // Of both kinds, whatever is there; nothing being there is fine.
   static Result<void> remove();
 

@@ -36,7 +36,8 @@ Result<void> Holder::run() {
 // The kernel keeps the packet: only its name is needed here.
 Result<void> Holder::take() {
   const BootTime now = clock_->boot();
-  do {
+  // No more than fit: a flood must not keep the caller here.
+  for (std::size_t taken = 0; taken < options_.most + at_once; taken += received_.size()) {
     received_.clear();
     CS_CHECK(queue_.receive(at_once, received_));
     for (const Queue::Held& held : received_) {
@@ -52,7 +53,8 @@ Result<void> Holder::take() {
       waiting_.push_back({held.packet.id, *sa, now});
     }
     CS_CHECK(queue_.flush());
-  } while (received_.size() == at_once);
+    if (received_.size() < at_once) break;
+  }
   return {};
 }
 
@@ -65,7 +67,7 @@ Result<void> Holder::drop_oldest(std::uint64_t& counter) {
 
 Result<void> Holder::admitted(const Passage& passage) {
   CS_CHECK(take());  // what came before it was admitted
-  const NamedSa sa{passage.destination, passage.protocol, passage.spi};
+  const SaName sa{passage.destination, passage.protocol, passage.spi};
   std::deque<Waiting> others;
   for (const Waiting& one : waiting_) {
     if (!(one.sa == sa)) {
@@ -79,8 +81,8 @@ Result<void> Holder::admitted(const Passage& passage) {
   return queue_.flush();
 }
 
-std::vector<NamedSa> Holder::waiting() const {
-  std::vector<NamedSa> names;
+std::vector<SaName> Holder::waiting() const {
+  std::vector<SaName> names;
   for (const Waiting& one : waiting_) {
     if (std::ranges::find(names, one.sa) == names.end()) names.push_back(one.sa);
   }

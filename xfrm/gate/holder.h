@@ -45,13 +45,13 @@ class Holder {
   Result<void> admitted(const Passage& passage);
 
   // What waits, without doubles: who has to be agreed on.
-  [[nodiscard]] std::vector<NamedSa> waiting() const;
+  [[nodiscard]] std::vector<SaName> waiting() const;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
   struct Waiting {
     std::uint32_t id = 0;
-    NamedSa sa;
+    SaName sa;
     BootTime since;
   };
 

@@ -24,35 +24,19 @@ std::vector<Family> families() {
   return all;
 }
 
-Error refused(const std::string& name, const std::string& errors) {
-  const auto says = [&](std::string_view what) { return errors.find(what) != std::string::npos; };
-  const std::string why = name + " refuses: " + errors.substr(0, errors.find('\n'));
-  if (says("ermission denied") || says("not permitted")) {
-    return Error(ErrorKind::denied, why).with_hint("run as root");
-  }
-  return Error(ErrorKind::unsupported, why)
-      .with_hint(
-          "the kernel needs iptables' table raw and the matches addrtype, ah, comment, "
-          "conntrack, esp, frag, multiport and u32");
-}
-
-Result<std::string> run(const std::vector<std::string>& argv, const std::string& input) {
-  CS_TRY(CommandOutcome outcome, run_command(argv, input));
-  if (outcome.exit_code != 0) return refused(argv.front(), outcome.errors);
-  if (outcome.output.size() >= max_command_output) {
-    return Error(ErrorKind::limit, argv.front() + " says more than this program reads");
-  }
-  return std::move(outcome.output);
-}
+constexpr std::string_view needs =
+    "the kernel needs iptables' table raw and the matches addrtype, ah, comment, conntrack, esp, "
+    "frag, multiport and u32";
 
 // iptables-legacy works in one after the other: -w waits for its turn.
 Result<void> feed(const Family& family, const std::string& lines) {
-  CS_TRY(const std::string ignored, run({family.restore, "--noflush", "-w", "10"}, lines));
+  CS_TRY(const std::string ignored,
+         run_or_refuse({family.restore, "--noflush", "-w", "10"}, lines, needs));
   return {};
 }
 
 Result<std::string> saved(const Family& family) {
-  return run({family.save, "-c", "-t", "raw"}, "");
+  return run_or_refuse({family.save, "-c", "-t", "raw"}, "", needs);
 }
 
 void add(GateCount& sum, const GateCount& more) {
@@ -102,10 +86,11 @@ class IptablesGate final : public GateRules {
     return {};
   }
 
-  [[nodiscard]] Result<void> replace(const GateConfig& config) const override {
+  [[nodiscard]] Result<void> replace(const GateConfig& config,
+                                     const std::vector<GateGrant>& granted) const override {
     for (const Family& family : families()) {
       CS_TRY(const std::string before, saved(family));
-      CS_CHECK(feed(family, iptables_gate(config, family.family, before)));
+      CS_CHECK(feed(family, iptables_gate(config, family.family, before, granted)));
     }
     return {};
   }

@@ -68,6 +68,16 @@ std::string u32_match(const std::string& test) {
   return " -m u32 --u32 \"" + test + "\"";
 }
 
+// The lists of SAs, without any.
+std::string empty_lists(const std::string& peer, GateWay way) {
+  std::string text;
+  for (const std::string_view letter : {"L", "T"}) {
+    text += fresh_chain(chain(peer, way, letter)) +
+            line(chain(peer, way, letter), "-g " + chain(peer, way, "U"));
+  }
+  return text;
+}
+
 // The chains that hold the state, and what they hold.
 std::string state(const std::string& peer, GateWay way, Opening opening, bool ike) {
   const auto to = [&](std::string_view letter) { return "-g " + chain(peer, way, letter); };
@@ -79,11 +89,7 @@ std::string state(const std::string& peer, GateWay way, Opening opening, bool ik
   text += line(chain(peer, way, "S"), to(closed ? "C" : listed ? "L" : "P"));
   text += line(chain(peer, way, "X"), to(closed ? "C" : listed ? "T" : "P"));
   if (closed && ike) text += line(chain(peer, way, "E"), to("K"));
-  if (!closed) return text;
-  for (const std::string_view letter : {"L", "T"}) {
-    text += fresh_chain(chain(peer, way, letter)) + line(chain(peer, way, letter), to("U"));
-  }
-  return text;
+  return closed ? text + empty_lists(peer, way) : text;
 }
 
 std::string deciding(const GateConfig& config, const GatePeer& peer, GateWay way) {
@@ -207,6 +213,25 @@ std::vector<SpiRule> rules_of(const std::string& peer, const Passage& passage) {
   return all;
 }
 
+std::string admission(const std::string& peer, const Passage& passage) {
+  std::string text;
+  for (const SpiRule& one : rules_of(peer, passage)) text += "-I " + one.in + " " + one.rule + "\n";
+  return text;
+}
+
+// A peer's state in a gate that is made anew.
+std::string granted_state(const GatePeer& peer, GateWay way, IpFamily family,
+                          const GateGrant* grant) {
+  if (grant == nullptr || grant->opening == Opening::closed)
+    return state(peer.name, way, Opening::closed, peer.ike);
+  std::string text = empty_lists(peer.name, way) + state(peer.name, way, grant->opening, peer.ike);
+  for (const Passage& passage : grant->passages) {
+    if (passage.way == way && passage.destination.ipv6 == (family == IpFamily::v6))
+      text += admission(peer.name, passage);
+  }
+  return text;
+}
+
 std::size_t count_rules(std::string_view text) {
   std::size_t count = 0;
   for (std::size_t at = 0; (at = text.find("-A ", at)) != std::string_view::npos; ++at) ++count;
@@ -215,7 +240,8 @@ std::size_t count_rules(std::string_view text) {
 
 }  // namespace
 
-std::string iptables_gate(const GateConfig& config, IpFamily family, std::string_view saved) {
+std::string iptables_gate(const GateConfig& config, IpFamily family, std::string_view saved,
+                          const std::vector<GateGrant>& granted) {
   std::string constant;
   std::string changing;
   for (const GateWay way : gate_ways) {
@@ -223,7 +249,7 @@ std::string iptables_gate(const GateConfig& config, IpFamily family, std::string
     if (config.only_peers) constant += strangers(config, way, family);
     for (const GatePeer& peer : config.peers) {
       constant += sorting(config, peer, way, family) + deciding(config, peer, way);
-      changing += state(peer.name, way, Opening::closed, peer.ike);
+      changing += granted_state(peer, way, family, grant_of(granted, peer.name));
     }
   }
   const std::vector<std::string> chains = chains_of(config);
@@ -272,9 +298,7 @@ std::string iptables_gate_opening(const std::string& peer, Opening opening,
 }
 
 std::string iptables_gate_admission(const std::string& peer, const Passage& passage) {
-  std::string text;
-  for (const SpiRule& one : rules_of(peer, passage)) text += "-I " + one.in + " " + one.rule + "\n";
-  return in_raw(text);
+  return in_raw(admission(peer, passage));
 }
 
 std::string iptables_gate_withdrawal(const std::string& peer, const Passage& passage) {

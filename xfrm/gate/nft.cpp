@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <nftables/libnftables.h>
 
+#include "xfrm/command.h"
 #include "xfrm/gate/rules.h"
 
 namespace cs::xfrm {
@@ -13,14 +14,11 @@ struct FreeContext {
 enum class Run : std::uint8_t { for_real, as_trial };
 
 Error refused(const std::string& errors) {
-  const auto says = [&](std::string_view what) { return errors.find(what) != std::string::npos; };
-  const std::string line = errors.substr(0, errors.find('\n'));
-  if (says("not permitted") || says("ermission denied")) {
-    return Error(ErrorKind::denied, "nftables refuses: " + line).with_hint("run as root");
+  if (errors.find("No such file") != std::string::npos) {
+    return {ErrorKind::not_found,
+            "nftables finds no such thing: " + errors.substr(0, errors.find('\n'))};
   }
-  if (says("No such file")) return {ErrorKind::not_found, "nftables finds no such thing: " + line};
-  return Error(ErrorKind::unsupported, "nftables refuses: " + line)
-      .with_hint("where the kernel's nftables cannot, use --iptables");
+  return refusal_of("nftables", errors, "where the kernel's nftables cannot, use --iptables");
 }
 
 // A context for each command: its socket belongs to the network namespace it is made in. The
@@ -56,8 +54,9 @@ class NftGate final : public GateRules {
   [[nodiscard]] Result<void> try_out(const GateConfig& config) const override {
     return tell(nft_gate(config), Run::as_trial);
   }
-  [[nodiscard]] Result<void> replace(const GateConfig& config) const override {
-    return tell(nft_gate(config));
+  [[nodiscard]] Result<void> replace(const GateConfig& config,
+                                     const std::vector<GateGrant>& granted) const override {
+    return tell(nft_gate(config, granted));
   }
   [[nodiscard]] Result<void> open(const std::string& peer, Opening opening) const override {
     return tell_of(peer, nft_gate_opening(peer, opening));

@@ -203,7 +203,7 @@ std::vector<std::string> elements(const std::string& peer, const Passage& passag
 
 }  // namespace
 
-std::string nft_gate(const GateConfig& config) {
+std::string nft_gate(const GateConfig& config, const std::vector<GateGrant>& granted) {
   Lines lines;
   for (const GatePeer& peer : config.peers) {
     sets(lines, peer);
@@ -223,7 +223,14 @@ std::string nft_gate(const GateConfig& config) {
   const std::string first = "\t\tct state invalid continue comment \"" +
                             gate_label(config, lines.count() + last.count()) + "\"";
   text.replace(text.find("LABEL"), 5, first);
-  return std::string(fresh) + "table " + std::string(table) + " {\n" + lines.text() + text + "}\n";
+  std::string all =
+      std::string(fresh) + "table " + std::string(table) + " {\n" + lines.text() + text + "}\n";
+  for (const GateGrant& grant : granted) {
+    if (grant.opening == Opening::closed) continue;
+    all += nft_gate_opening(grant.peer, grant.opening);
+    for (const Passage& passage : grant.passages) all += nft_gate_admission(grant.peer, passage);
+  }
+  return all;
 }
 
 std::string nft_gate_removal() {

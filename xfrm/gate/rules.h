@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The gate's rules: one interface, made by nftables or by iptables. Names and numbers go into texts
-// as they are, so all of this wants a configuration that passed check_gate() and names of peers
-// that passed check_peer_name().
+// as they are, so all of this wants a configuration that passed check_gate(), grants that passed
+// check_grants() and names of peers that passed check_peer_name().
 #pragma once
 
 #include <array>
@@ -29,8 +29,9 @@ class GateRules {
   [[nodiscard]] virtual GateKind kind() const noexcept = 0;
   // Whether the kernel takes such rules. Changes nothing that has an effect.
   [[nodiscard]] virtual Result<void> try_out(const GateConfig& config) const = 0;
-  // All of it anew, closed.
-  [[nodiscard]] virtual Result<void> replace(const GateConfig& config) const = 0;
+  // All of it anew, open to what is granted and closed to the rest.
+  [[nodiscard]] virtual Result<void> replace(const GateConfig& config,
+                                             const std::vector<GateGrant>& granted) const = 0;
   [[nodiscard]] virtual Result<void> open(const std::string& peer, Opening opening) const = 0;
   [[nodiscard]] virtual Result<void> admit(const std::string& peer, const Passage& p) const = 0;
   [[nodiscard]] virtual Result<void> withdraw(const std::string& peer, const Passage& p) const = 0;
@@ -43,6 +44,10 @@ std::unique_ptr<GateRules> make_nft_gate();
 std::unique_ptr<GateRules> make_iptables_gate();
 
 Result<void> check_peer_name(std::string_view name);
+// Each is of a peer of this configuration, and each peer has one at most.
+Result<void> check_grants(const GateConfig& config, const std::vector<GateGrant>& granted);
+// nullptr: nothing is granted to this peer.
+const GateGrant* grant_of(const std::vector<GateGrant>& granted, const std::string& peer) noexcept;
 // A hash over all of the configuration, in hex: to know it again.
 std::string fingerprint(const GateConfig& config);
 Error no_such_peer(const std::string& name);
@@ -74,7 +79,7 @@ class GateParts {
 
 // ----- nftables: for libnftables, and what it answers
 
-std::string nft_gate(const GateConfig& config);
+std::string nft_gate(const GateConfig& config, const std::vector<GateGrant>& granted = {});
 std::string nft_gate_removal();
 std::string nft_gate_opening(const std::string& peer, Opening opening);
 std::string nft_gate_admission(const std::string& peer, const Passage& passage);
@@ -86,7 +91,8 @@ Result<GateView> nft_gate_view(std::string_view json);
 
 enum class IpFamily : std::uint8_t { v4, v6 };
 // `saved`, here and below: what iptables-save says of the table raw now, with counters (-c) or not.
-std::string iptables_gate(const GateConfig& config, IpFamily family, std::string_view saved);
+std::string iptables_gate(const GateConfig& config, IpFamily family, std::string_view saved,
+                          const std::vector<GateGrant>& granted = {});
 std::string iptables_gate_removal(std::string_view saved);
 std::string iptables_gate_opening(const std::string& peer, Opening opening, std::string_view saved);
 std::string iptables_gate_admission(const std::string& peer, const Passage& passage);

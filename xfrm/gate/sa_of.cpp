@@ -39,7 +39,7 @@ std::optional<Outer> outer_ipv6(ByteReader& in) noexcept {
 
 }  // namespace
 
-std::optional<NamedSa> sa_of(ByteView packet) noexcept {
+std::optional<SaName> sa_of(ByteView packet) noexcept {
   constexpr std::size_t udp_header = 8;
   constexpr std::size_t before_spi_of_ah = 4;
   ByteReader in(packet);
@@ -50,7 +50,7 @@ std::optional<NamedSa> sa_of(ByteView packet) noexcept {
                      : version == 6 ? outer_ipv6(in)
                                     : std::nullopt;
   if (!outer) return std::nullopt;
-  NamedSa sa{outer->destination, outer->protocol, 0};
+  SaName sa{outer->destination, outer->protocol, 0};
   const bool is_udp = sa.protocol == IPPROTO_UDP;
   if (is_udp) sa.protocol = IPPROTO_ESP;
   if (sa.protocol != IPPROTO_ESP && sa.protocol != IPPROTO_AH) return std::nullopt;

@@ -3,22 +3,15 @@
 // is more complicated than what kernels send is nobody's.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 
 #include "base/bytes.h"
-#include "xfrm/address.h"
+#include "xfrm/state/model.h"
 
 namespace cs::xfrm {
 
-struct NamedSa {
-  net::Address destination;
-  std::uint8_t protocol = 0;  // ESP, also of ESP in UDP, or AH
-  std::uint32_t spi = 0;
-  bool operator==(const NamedSa&) const = default;
-};
-
-// nullopt: a fragment, IPv6 with extension headers, IKE, a keepalive, or nothing that names an SA.
-std::optional<NamedSa> sa_of(ByteView packet) noexcept;
+// Of ESP in UDP the protocol is ESP. nullopt: a fragment, IPv6 with extension headers, IKE, a
+// keepalive, or nothing that names an SA.
+std::optional<SaName> sa_of(ByteView packet) noexcept;
 
 }  // namespace cs::xfrm

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "xfrm/install/refusal.h"
+#include "xfrm/state/kernel.h"
 #include "xfrm/state/message.h"
 #include "xfrm/state/text.h"
 #include "xfrm/state_file.h"

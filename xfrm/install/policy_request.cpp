@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <linux/netlink.h>
 
-#include "xfrm/install/raw.h"
 #include "xfrm/install/request.h"
+#include "xfrm/state/raw.h"
 #include "xfrm/state/text.h"
 
 namespace cs::xfrm {

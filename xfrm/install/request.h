@@ -33,7 +33,6 @@ struct PolicyId {
 // algorithms', an SA that authenticates nothing, a replay window of 0 for an SA that may receive, a
 // setting that cannot be repeated.
 Result<netlink::Request> add_sa_request(const SaWithKeys& with_keys, std::uint32_t tag);
-netlink::Request get_sa_request(const SaId& id);
 netlink::Request delete_sa_request(const SaId& id);
 
 // `add`: the kernel refuses it if there is one with its direction, selector, mark and if_id.

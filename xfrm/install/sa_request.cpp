@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <array>
 
-#include "xfrm/install/raw.h"
 #include "xfrm/install/request.h"
 #include "xfrm/state/fields.h"
+#include "xfrm/state/raw.h"
 #include "xfrm/state/text.h"
 
 namespace cs::xfrm {
@@ -152,17 +152,6 @@ void put_settings(Request& request, const Sa& sa) {
   if (direction != 0) request.put(fields::attribute_sa_direction, raw::bytes_of(direction));
 }
 
-Request about(std::uint16_t type, const SaId& id) {
-  Request request(type, 0);
-  auto& fixed = request.fixed<xfrm_usersa_id>();
-  fixed.daddr = raw::address(id.destination);
-  fixed.spi = htonl(id.spi);
-  fixed.family = raw::family(id.destination);
-  fixed.proto = id.protocol;
-  raw::put_mark(request, id.mark);
-  return request;
-}
-
 }  // namespace
 
 Result<Request> add_sa_request(const SaWithKeys& with_keys, std::uint32_t tag) {
@@ -181,12 +170,8 @@ Result<Request> add_sa_request(const SaWithKeys& with_keys, std::uint32_t tag) {
   return request;
 }
 
-Request get_sa_request(const SaId& id) {
-  return about(XFRM_MSG_GETSA, id);
-}
-
 Request delete_sa_request(const SaId& id) {
-  return about(XFRM_MSG_DELSA, id);
+  return raw::about(XFRM_MSG_DELSA, id);
 }
 
 }  // namespace cs::xfrm

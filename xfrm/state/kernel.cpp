@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "xfrm/state/message.h"
+#include "xfrm/state/raw.h"
 
 namespace cs::xfrm {
 namespace {
@@ -64,6 +65,22 @@ Result<void> each_sa(netlink::Socket& socket, const std::function<Result<void>(S
   return each(socket, XFRM_MSG_GETSA, XFRM_MSG_NEWSA, "listing the SAs", max_sas, parse_sa, take);
 }
 
+Request get_sa_request(const SaId& id) {
+  return raw::about(XFRM_MSG_GETSA, id);
+}
+
+Result<std::optional<Sa>> read_sa(netlink::Socket& socket, const SaId& id) {
+  std::optional<Sa> found;
+  auto asked = ask(socket, get_sa_request(id), "asking for an SA",
+                   [&](const Message& message) -> Result<void> {
+                     if (message.header.nlmsg_type != XFRM_MSG_NEWSA) return {};
+                     CS_TRY(found, parse_sa(message.payload));
+                     return {};
+                   });
+  if (!asked.ok() && asked.error().os_error() != ESRCH) return std::move(asked).error();
+  return found;
+}
+
 Result<std::optional<Defaults>> read_defaults(netlink::Socket& socket) {
   Request request(XFRM_MSG_GETDEFAULT, 0);
   request.fixed<xfrm_userpolicy_default>();
@@ -75,7 +92,6 @@ Result<std::optional<Defaults>> read_defaults(netlink::Socket& socket) {
                      return {};
                    });
   // Before Linux 5.15 there is no such question.
-  if (!asked.ok() && asked.error().kind() != ErrorKind::invalid) return std::move(asked).error();
   if (!asked.ok() && asked.error().os_error() != EINVAL) return std::move(asked).error();
   return found;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,11 @@ Result<netlink::Socket> open_socket();
 // who needs them whole follows the events (watch/).
 Result<void> each_policy(netlink::Socket& socket, const std::function<Result<void>(Policy)>& take);
 Result<void> each_sa(netlink::Socket& socket, const std::function<Result<void>(Sa)>& take);
+
+// nullopt: there is none of this name.
+Result<std::optional<Sa>> read_sa(netlink::Socket& socket, const SaId& id);
+// The same question, for who needs of the answer what the model does not have.
+netlink::Request get_sa_request(const SaId& id);
 
 // nullopt: the kernel is too old to have any.
 Result<std::optional<Defaults>> read_defaults(netlink::Socket& socket);

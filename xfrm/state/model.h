@@ -153,7 +153,7 @@ struct SaId {
   bool operator==(const SaId&) const = default;
 };
 
-// What an IKE daemon's list tells of an SA.
+// An SA as packets, IKE daemons and people name it: without the mark.
 struct SaName {
   Address destination;
   std::uint8_t protocol = 0;

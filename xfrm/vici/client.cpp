@@ -16,6 +16,10 @@ namespace {
 constexpr const char* tried = "asking the IKE daemon";
 constexpr std::string_view sa_event = "list-sa";
 
+Result<void> nothing(ByteView /*message*/) {
+  return {};
+}
+
 // "section.key" of each value.
 Result<void> flatten(ByteView message, std::map<std::string, std::string>& into) {
   Elements elements(message);
@@ -53,23 +57,47 @@ Result<std::vector<ChildSa>> Client::list_sas() {
     if (children.size() <= max_children) return {};
     return Error(ErrorKind::limit, "the IKE daemon's list of SAs has no end");
   };
-  CS_CHECK(call("list-sas", sa_event, take, [](ByteView) { return Result<void>(); }));
+  CS_CHECK(call({"list-sas", {}, sa_event}, take, nothing));
   return children;
+}
+
+Result<std::vector<IkeSa>> Client::list_ike_sas() {
+  std::vector<IkeSa> all;
+  const auto take = [&all](ByteView message) -> Result<void> {
+    CS_TRY(IkeSa one, parse_ike_sa(message));
+    if (all.size() == max_children)
+      return Error(ErrorKind::limit, "the IKE daemon's list of SAs has no end");
+    all.push_back(std::move(one));
+    return {};
+  };
+  CS_CHECK(call({"list-sas", {}, sa_event}, take, nothing));
+  return all;
+}
+
+Result<void> Client::terminate(std::uint32_t ike_id) {
+  const std::string number = std::to_string(ike_id);
+  // A timeout of -1: charon answers before it has done it.
+  const auto message = make_message({{"ike-id", number}, {"force", "yes"}, {"timeout", "-1"}});
+  std::map<std::string, std::string> answer;
+  const auto take = [&answer](ByteView said) { return flatten(said, answer); };
+  CS_CHECK(call({"terminate", message, ""}, nothing, take));
+  if (answer["success"] == "yes") return {};
+  return Error(ErrorKind::not_found, "the IKE daemon does not end IKE SA " + number + ": " +
+                                         answer["errmsg"].substr(0, 255));
 }
 
 Result<std::map<std::string, std::string>> Client::ask(std::string_view command) {
   std::map<std::string, std::string> answer;
   const auto take = [&answer](ByteView message) { return flatten(message, answer); };
-  CS_CHECK(call(
-      command, "", [](ByteView) { return Result<void>(); }, take));
+  CS_CHECK(call({command, {}, ""}, nothing, take));
   return answer;
 }
 
-Result<void> Client::call(std::string_view command, std::string_view event, const Take& on_event,
-                          const Take& on_answer) {
+Result<void> Client::call(const Command& command, const Take& on_event, const Take& on_answer) {
+  const std::string_view event = command.event;
   const Deadline deadline = std::chrono::steady_clock::now() + patience_;
   if (!event.empty()) CS_CHECK(expect_confirmed(PacketType::register_event, event, deadline));
-  CS_CHECK(send(PacketType::request, command, deadline));
+  CS_CHECK(send(PacketType::request, command.name, command.message, deadline));
   while (true) {
     CS_TRY(const Packet packet, receive(deadline));
     if (packet.type == PacketType::event && packet.name == event && !event.empty()) {
@@ -79,7 +107,7 @@ Result<void> Client::call(std::string_view command, std::string_view event, cons
       break;
     } else if (packet.type == PacketType::unknown_request) {
       return Error(ErrorKind::unsupported,
-                   "the IKE daemon does not know the command " + std::string(command));
+                   "the IKE daemon does not know the command " + std::string(command.name));
     } else {
       return Error(ErrorKind::invalid, "the IKE daemon sends what was not asked for");
     }
@@ -89,7 +117,7 @@ Result<void> Client::call(std::string_view command, std::string_view event, cons
 }
 
 Result<void> Client::expect_confirmed(PacketType type, std::string_view event, Deadline deadline) {
-  CS_CHECK(send(type, event, deadline));
+  CS_CHECK(send(type, event, {}, deadline));
   while (true) {
     CS_TRY(const Packet packet, receive(deadline));
     if (packet.type == PacketType::confirmed) return {};
@@ -100,8 +128,9 @@ Result<void> Client::expect_confirmed(PacketType type, std::string_view event, D
   }
 }
 
-Result<void> Client::send(PacketType type, std::string_view name, Deadline deadline) {
-  const std::vector<std::uint8_t> packet = make_packet(type, name);
+Result<void> Client::send(PacketType type, std::string_view name, ByteView message,
+                          Deadline deadline) {
+  const std::vector<std::uint8_t> packet = make_packet(type, name, message);
   ByteView left(packet);
   while (!left.empty()) {
     const ssize_t sent = ::send(fd_.get(), left.data(), left.size(), MSG_NOSIGNAL);

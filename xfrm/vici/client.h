@@ -28,6 +28,10 @@ class Client {
                                 std::chrono::milliseconds patience = std::chrono::seconds(2));
 
   Result<std::vector<ChildSa>> list_sas();
+  Result<std::vector<IkeSa>> list_ike_sas();
+  // Ends an IKE SA and its children, and tells its peer, without waiting for what that says: the
+  // SAs are out of the kernel soon after. `not_found`: there is none of this number.
+  Result<void> terminate(std::uint32_t ike_id);
   // What a command without arguments answers: `version` with "daemon" and "version", `stats` with
   // "ikesas.total". Lists are left out.
   Result<std::map<std::string, std::string>> ask(std::string_view command);
@@ -40,10 +44,14 @@ class Client {
       : fd_(std::move(fd)), patience_(patience) {}
 
   // One command and its answer, with each `event` that comes before.
-  Result<void> call(std::string_view command, std::string_view event, const Take& on_event,
-                    const Take& on_answer);
+  struct Command {
+    std::string_view name;
+    ByteView message;
+    std::string_view event;  // empty: none
+  };
+  Result<void> call(const Command& command, const Take& on_event, const Take& on_answer);
   Result<void> expect_confirmed(PacketType type, std::string_view event, Deadline deadline);
-  Result<void> send(PacketType type, std::string_view name, Deadline deadline);
+  Result<void> send(PacketType type, std::string_view name, ByteView message, Deadline deadline);
   // Valid until the next one.
   Result<Packet> receive(Deadline deadline);
   Result<void> fill(ByteSpan bytes, Deadline deadline);

@@ -40,14 +40,29 @@ Result<Packet> parse_packet(ByteView bytes) {
   return packet;
 }
 
-std::vector<std::uint8_t> make_packet(PacketType type, std::string_view name) {
+std::vector<std::uint8_t> make_packet(PacketType type, std::string_view name, ByteView message) {
   const std::string_view said = name.substr(0, max_name);
   std::vector<std::uint8_t> bytes{0, 0, 0, 0, static_cast<std::uint8_t>(type)};
   bytes.push_back(static_cast<std::uint8_t>(said.size()));
   bytes.insert(bytes.end(), said.begin(), said.end());
-  const std::size_t length = bytes.size() - 4;  // below 300
-  bytes[2] = static_cast<std::uint8_t>(length >> 8U);
-  bytes[3] = static_cast<std::uint8_t>(length & 0xffU);
+  bytes.insert(bytes.end(), message.begin(), message.end());
+  std::size_t length = bytes.size() - 4;
+  for (std::size_t i = 4; i-- > 0; length >>= 8U) bytes[i] = static_cast<std::uint8_t>(length);
+  return bytes;
+}
+
+std::vector<std::uint8_t> make_message(const Values& values) {
+  std::vector<std::uint8_t> bytes;
+  for (const auto& [name, value] : values) {
+    const std::string_view called = name.substr(0, max_name);
+    const std::string_view said = value.substr(0, max_value);
+    bytes.push_back(static_cast<std::uint8_t>(Element::Type::key_value));
+    bytes.push_back(static_cast<std::uint8_t>(called.size()));
+    bytes.insert(bytes.end(), called.begin(), called.end());
+    bytes.push_back(static_cast<std::uint8_t>(said.size() >> 8U));
+    bytes.push_back(static_cast<std::uint8_t>(said.size() & 0xffU));
+    bytes.insert(bytes.end(), said.begin(), said.end());
+  }
   return bytes;
 }
 

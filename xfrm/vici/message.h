@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -37,8 +38,13 @@ struct Packet {
 };
 Result<Packet> parse_packet(ByteView bytes);
 
-// With its length in front. A name has at most 255 bytes. Without a message.
-std::vector<std::uint8_t> make_packet(PacketType type, std::string_view name);
+// With its length in front. A name has at most 255 bytes.
+std::vector<std::uint8_t> make_packet(PacketType type, std::string_view name,
+                                      ByteView message = {});
+
+// A message of values alone, in this order. A name has at most 255 bytes, a value 65,535.
+using Values = std::vector<std::pair<std::string_view, std::string_view>>;
+std::vector<std::uint8_t> make_message(const Values& values);
 
 struct Element {
   enum class Type : std::uint8_t {

@@ -118,4 +118,26 @@ Result<void> parse_list_sa(ByteView message, std::vector<ChildSa>& into) {
   return {};
 }
 
+Result<IkeSa> parse_ike_sa(ByteView message) {
+  using Type = Element::Type;
+  Elements elements(message);
+  IkeSa ike;
+  while (true) {
+    CS_TRY(const auto element, elements.next());
+    if (!element) return ike;
+    if (elements.depth() != ike_depth) continue;
+    if (element->type == Type::section_start) {
+      ike.name = element->name;
+    } else if (element->type == Type::key_value && element->name == "uniqueid") {
+      const char* end = element->value.data() + element->value.size();
+      const auto [stopped, error] = std::from_chars(element->value.data(), end, ike.id);
+      if (error != std::errc() || stopped != end) return wrong(*element, "a number of 32 bits");
+    } else if (element->type == Type::key_value && element->name == "local-host") {
+      take_host(ike.local, *element);
+    } else if (element->type == Type::key_value && element->name == "remote-host") {
+      take_host(ike.remote, *element);
+    }
+  }
+}
+
 }  // namespace cs::vici

@@ -14,6 +14,14 @@
 
 namespace cs::vici {
 
+// An IKE SA.
+struct IkeSa {
+  std::string name;      // of the connection
+  std::uint32_t id = 0;  // charon's number for it
+  std::optional<net::Address> local;
+  std::optional<net::Address> remote;
+};
+
 // One pair of SAs with what was negotiated for it.
 struct ChildSa {
   std::string ike;                    // name of the connection
@@ -36,5 +44,7 @@ struct ChildSa {
 
 // Of the message of one event: an IKE SA with its children, appended to `into`.
 Result<void> parse_list_sa(ByteView message, std::vector<ChildSa>& into);
+// Of the same message: the IKE SA itself.
+Result<IkeSa> parse_ike_sa(ByteView message);
 
 }  // namespace cs::vici

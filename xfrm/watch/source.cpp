@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "xfrm/watch/source.h"
 
-#include <arpa/inet.h>
 #include <linux/xfrm.h>
-#include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -47,25 +44,7 @@ Result<std::vector<InterfaceSwitches>> KernelSource::switches() {
 }
 
 Result<std::optional<Sa>> KernelSource::sa(const SaId& id) {
-  netlink::Request request(XFRM_MSG_GETSA, 0);
-  auto& wanted = request.fixed<xfrm_usersa_id>();
-  std::ranges::copy(id.destination.view(), reinterpret_cast<std::uint8_t*>(&wanted.daddr));
-  wanted.spi = htonl(id.spi);
-  wanted.family = id.destination.ipv6 ? AF_INET6 : AF_INET;
-  wanted.proto = id.protocol;
-  if (id.mark != Mark{}) {
-    const xfrm_mark mark{id.mark.value, id.mark.mask};
-    request.put(XFRMA_MARK, ByteView(reinterpret_cast<const std::uint8_t*>(&mark), sizeof(mark)));
-  }
-  std::optional<Sa> found;
-  const auto asked = questions_.ask(std::move(request), "asking for an SA",
-                                    [&](const netlink::Message& message) -> Result<void> {
-                                      if (message.header.nlmsg_type != XFRM_MSG_NEWSA) return {};
-                                      CS_TRY(found, parse_sa(message.payload));
-                                      return {};
-                                    });
-  if (!asked.ok() && asked.error().os_error() != ESRCH) return asked.error();
-  return found;
+  return read_sa(questions_, id);
 }
 
 Result<bool> KernelSource::next(const std::function<Result<void>(Event)>& take) {

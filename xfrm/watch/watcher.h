@@ -44,6 +44,9 @@ class Watcher {
   // Fails if the kernel cannot be read: then nothing is watched any more.
   Result<void> run();
 
+  // What is to be expected has changed: the next run() judges.
+  void judge_again() noexcept { next_judging_ = clock_.boot(); }
+
   [[nodiscard]] const State& state() { return mirror_->state(); }
   [[nodiscard]] const MirrorCounters& counters() const noexcept { return mirror_->counters(); }
   [[nodiscard]] const std::set<Difference>& drift() const noexcept { return drift_; }

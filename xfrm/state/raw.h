@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The model's values in the kernel's structures. For the requests' files.
+// The model's values in the kernel's structures. For the files that make requests.
 #pragma once
 
 #include <arpa/inet.h>
@@ -67,6 +67,18 @@ inline void put_offload(netlink::Request& request, const std::optional<Offload>&
 
 inline void put_interface(netlink::Request& request, std::uint32_t interface_id) {
   if (interface_id != 0) request.put_u32(XFRMA_IF_ID, interface_id);
+}
+
+// A request that only names an SA.
+[[nodiscard]] inline netlink::Request about(std::uint16_t type, const SaId& id) {
+  netlink::Request request(type, 0);
+  auto& fixed = request.fixed<xfrm_usersa_id>();
+  fixed.daddr = address(id.destination);
+  fixed.spi = htonl(id.spi);
+  fixed.family = family(id.destination);
+  fixed.proto = id.protocol;
+  put_mark(request, id.mark);
+  return request;
 }
 
 }  // namespace cs::xfrm::raw
