@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "base/toml_reader.h"
 #include "base/unique_fd.h"
 
 namespace cs {
@@ -22,137 +22,12 @@ namespace {
 
 constexpr std::size_t max_file = 65536;
 
-std::string place(const std::string& name, const toml::source_region& region) {
-  return name + ":" + std::to_string(region.begin.line) + ":" + std::to_string(region.begin.column);
-}
-
-// Reads fields out of one table, and knows which it was not asked for.
-class Reader {
- public:
-  Reader(const toml::table& table, const std::string& file, std::string section)
-      : table_(table), file_(file), section_(std::move(section)) {}
-
-  template <class T>
-  void number(const char* field, T& out, std::uint64_t least, std::uint64_t most) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const auto value = node->value_exact<std::int64_t>();
-    if (!value || *value < 0 || static_cast<std::uint64_t>(*value) < least ||
-        static_cast<std::uint64_t>(*value) > most) {
-      refuse(*node, field,
-             "a whole number from " + std::to_string(least) + " to " + std::to_string(most));
-      return;
-    }
-    out = static_cast<T>(*value);
-  }
-  void text(const char* field, std::string& out, std::size_t most) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const auto value = node->value_exact<std::string>();
-    if (!value || value->empty() || value->size() > most) {
-      refuse(*node, field, "a text of 1 to " + std::to_string(most) + " bytes");
-      return;
-    }
-    out = *value;
-  }
-  template <class T>
-  void numbers(const char* field, std::vector<T>& out, std::size_t at_most, std::int64_t least,
-               std::int64_t most) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const std::string wanted = "a list of up to " + std::to_string(at_most) +
-                               " whole numbers from " + std::to_string(least) + " to " +
-                               std::to_string(most);
-    const toml::array* array = node->as_array();
-    if (array == nullptr || array->size() > at_most) return refuse(*node, field, wanted);
-    out.clear();
-    for (const toml::node& element : *array) {
-      const auto value = element.value_exact<std::int64_t>();
-      if (!value || *value < least || *value > most) return refuse(element, field, wanted);
-      out.push_back(static_cast<T>(*value));
-    }
-  }
-  void flag(const char* field, bool& out) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const auto value = node->value_exact<bool>();
-    if (!value) return refuse(*node, field, "true or false");
-    out = *value;
-  }
-  // One of two words; the first means false.
-  void either(const char* field, bool& out, const char* no, const char* yes) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const auto value = node->value_exact<std::string>();
-    if (!value || (*value != no && *value != yes)) {
-      return refuse(*node, field, "\"" + std::string(no) + "\" or \"" + yes + "\"");
-    }
-    out = *value == yes;
-  }
-  // What T::parse() makes of a text, or of each of a list of them.
-  template <class T>
-  void parsed(const char* field, T& out) {
-    if (const toml::node* node = find(field); node != nullptr) parse(*node, field, out);
-  }
-  template <class T>
-  void parsed(const char* field, std::vector<T>& out, std::size_t at_most) {
-    const toml::node* node = find(field);
-    if (node == nullptr) return;
-    const toml::array* array = node->as_array();
-    if (array == nullptr || array->size() > at_most) {
-      return refuse(*node, field, "a list of up to " + std::to_string(at_most) + " texts");
-    }
-    out.clear();
-    for (const toml::node& element : *array) parse(element, field, out.emplace_back());
-  }
-  [[nodiscard]] bool has(const char* field) const { return table_.contains(field); }
-  // After all fields were asked for.
-  [[nodiscard]] Result<void> finish() const {
-    if (wrong_) return *wrong_;
-    for (const auto& [key, node] : table_) {
-      if (!asked_.contains(key.str())) {
-        return Error(ErrorKind::invalid, place(file_, key.source()) + ": no field is called \"" +
-                                             name(key.str()) + "\"")
-            .with_hint("man nfq-signer lists them");
-      }
-    }
-    return {};
-  }
-
- private:
-  const toml::node* find(const char* field) {
-    asked_.insert(field);
-    return table_.get(field);
-  }
-  template <class T>
-  void parse(const toml::node& node, const char* field, T& out) {
-    auto value = T::parse(node.value_exact<std::string>().value_or(""));
-    if (value.ok()) {
-      out = *value;
-    } else {
-      refuse(node, field, "right: " + value.error().message());
-    }
-  }
-  [[nodiscard]] std::string name(std::string_view field) const {
-    return section_ + "." + std::string(field);
-  }
-  void refuse(const toml::node& node, std::string_view field, const std::string& wanted) {
-    if (wrong_) return;
-    wrong_ = Error(ErrorKind::invalid,
-                   place(file_, node.source()) + ": " + name(field) + " has to be " + wanted);
-  }
-
-  const toml::table& table_;
-  const std::string& file_;
-  std::string section_;
-  std::set<std::string_view> asked_;
-  std::optional<Error> wrong_;
-};
+using Reader = TomlReader;
 
 void read_mtu(Reader& r, Config& out) {
   auto interval = static_cast<std::uint32_t>(out.mtu_interval.count());
   bool fragments = false;
-  r.either("policy", fragments, "cap", "fragment");
+  r.word("policy", fragments, {{"cap", false}, {"fragment", true}});
   r.numbers("tables", out.route_tables, 16, 1, std::numeric_limits<std::uint32_t>::max());
   r.text("memory", out.route_memory, 255);
   r.number("interval_ms", interval, 100, 60'000);
@@ -166,10 +41,10 @@ Result<void> read_tunnel(Reader& r, const std::string& where, mtu::Tunnel& out) 
   bool is_ah = false;
   bool is_wide = false;
   r.parsed("peer", out.peer);
-  r.parsed("inner", out.inner, mtu::Tunnel::max_inner);
-  r.either("mode", is_transport, "tunnel", "transport");
-  r.either("protocol", is_ah, "esp", "ah");
-  r.either("nodes", is_wide, "16", "32");
+  r.list("inner", out.inner, mtu::Tunnel::max_inner);
+  r.word("mode", is_transport, {{"tunnel", false}, {"transport", true}});
+  r.word("protocol", is_ah, {{"esp", false}, {"ah", true}});
+  r.word("nodes", is_wide, {{"16", false}, {"32", true}});
   r.flag("udp", out.sa.udp);
   r.flag("align4", out.sa.ah_align4);
   r.number("iv", out.sa.iv, 0, longest);
@@ -194,16 +69,16 @@ Result<void> read_tunnel(Reader& r, const std::string& where, mtu::Tunnel& out) 
   return planned.ok() ? Result<void>() : refuse(planned.error().message().c_str());
 }
 
-Result<void> read_tunnels(const toml::node& node, const std::string& name, Config& out) {
+Result<void> read_tunnels(const toml::node& node, const TomlFile& file, Config& out) {
   const toml::array* array = node.as_array();
   if (array == nullptr || !array->is_array_of_tables() || array->size() > mtu::Tunnel::max_count) {
-    return Error(ErrorKind::invalid, place(name, node.source()) +
+    return Error(ErrorKind::invalid, toml_place(file, node.source()) +
                                          ": tunnel has to be [[tunnel]], at most " +
                                          std::to_string(mtu::Tunnel::max_count) + " times");
   }
   for (const toml::node& element : *array) {
-    Reader reader(*element.as_table(), name, "tunnel");
-    CS_CHECK(read_tunnel(reader, place(name, element.source()) + ": ", out.tunnels.emplace_back()));
+    Reader reader(*element.as_table(), file, "tunnel");
+    CS_CHECK(read_tunnel(reader, reader.place() + ": ", out.tunnels.emplace_back()));
   }
   return {};
 }
@@ -233,7 +108,7 @@ std::map<std::string, Section, std::less<>> sections_for(Config& out) {
        [&out](Reader& r) {
          r.number("port", out.translator.port, 1, 65535);
          std::vector<net::Address> peers;
-         r.parsed("peers", peers, 1024);
+         r.list("peers", peers, 1024);
          for (const net::Address& peer : peers)
            out.translator.peers.push_back(mapped_address(peer.view()));
        }},
@@ -276,27 +151,23 @@ Result<void> check(const Config& config, const std::string& name) {
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, const std::string& name) {
-  toml::table parsed;
-  try {
-    parsed = toml::parse(text, name);
-  } catch (const toml::parse_error& error) {
-    return Error(ErrorKind::invalid,
-                 place(name, error.source()) + ": " + std::string(error.description()));
-  }
+  const TomlFile file{name, "man nfq-signer lists them"};
+  CS_TRY(const toml::table parsed, parse_toml(text, file));
   Config out;
   const auto sections = sections_for(out);
   for (const auto& [key, node] : parsed) {
     if (key.str() == "tunnel") {
-      CS_CHECK(read_tunnels(node, name, out));
+      CS_CHECK(read_tunnels(node, file, out));
       continue;
     }
     const auto section = sections.find(key.str());
     if (section == sections.end() || !node.is_table()) {
-      return Error(ErrorKind::invalid, place(name, key.source()) + ": no section is called [" +
-                                           std::string(key.str()) + "]")
-          .with_hint("man nfq-signer lists them");
+      std::vector<Candidate> known{{"tunnel", "tunnel"}};
+      for (const auto& [one, read] : sections) known.push_back({one, one});
+      return toml_unknown(file, key, "no section is called [" + std::string(key.str()) + "]",
+                          known);
     }
-    Reader reader(*node.as_table(), name, section->first);
+    Reader reader(*node.as_table(), file, section->first);
     section->second(reader);
     CS_CHECK(reader.finish());
   }

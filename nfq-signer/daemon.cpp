@@ -22,6 +22,7 @@
 #include "nfq-signer/privileges.h"
 #include "nfq-signer/sessions.h"
 #include "nfq-signer/status.h"
+#include "nfq-signer/totals.h"
 #include "xfrm/offload.h"
 
 namespace cs {
@@ -134,6 +135,7 @@ class Daemon {
   Result<bool> take_message();
   void connection_ended(const Error& why);
   void tell_trouble(const Error& why);
+  void tell_counters();
   Result<void> request_signatures();
   Result<void> look();
   Result<void> keep_paths();
@@ -152,7 +154,8 @@ class Daemon {
   ControlSocket control_;
   mtu::PathKeeper paths_;
   std::vector<SignatureExchange::Request> requests_;
-  std::string closed_;   // the reason; empty: open
+  std::string closed_;                 // the reason; empty: open
+  std::optional<keyms::Status> told_;  // to this connection
   std::string trouble_;  // with keymsd, as it was told last; empty: none since it was there
   BootTime next_look_;
   BootTime next_paths_;
@@ -269,6 +272,7 @@ Result<bool> Daemon::take_message() {
   if (std::holds_alternative<keyms::Welcome>(message)) {
     was_agreed_ = true;
     trouble_.clear();
+    told_.reset();
     sessions_.begin_state();
     say(SD_INFO, "connected to keymsd");
     return true;
@@ -282,9 +286,13 @@ Result<bool> Daemon::take_message() {
       say(SD_WARNING, "keymsd did not sign a batch: " + std::string(to_string(reply->status)));
     return true;
   }
+  const auto* const inbound = std::get_if<keyms::InboundKey>(&message);
+  const auto key = inbound != nullptr ? std::optional(inbound->record.scope.key) : std::nullopt;
   if (auto applied = sessions_.apply(std::move(message)); !applied.ok()) {
     if (applied.error().kind() == ErrorKind::closed) return std::move(applied).error();
     say(SD_ERR, "refused what keymsd told: " + applied.error().message());
+  } else if (key) {
+    if (auto sent = keymsd_.send(keyms::Applied{*key}); !sent.ok()) connection_ended(sent.error());
   }
   tell_systemd();
   return true;
@@ -304,6 +312,16 @@ void Daemon::tell_trouble(const Error& why) {
   if (words == trouble_) return;
   trouble_ = words;
   say(SD_WARNING, "keymsd: " + words);
+}
+
+// Only what has changed, and only where it keeps nothing from its place.
+void Daemon::tell_counters() {
+  if (!keymsd_.agreed() || keymsd_.room() == 0) return;
+  keyms::Status now;
+  for (const auto& worker : workers_->outbound) add_to(now, worker->counters());
+  for (const auto& worker : workers_->inbound) add_to(now, worker->counters());
+  if (std::exchange(told_, now) == now) return;
+  if (const auto sent = keymsd_.send(now); !sent.ok()) connection_ended(sent.error());
 }
 
 Result<void> Daemon::request_signatures() {
@@ -332,6 +350,7 @@ Result<void> Daemon::look() {
     if (worker->has_ended()) return worker->stop();
   }
   CS_CHECK(set_closed(bypass(probe_)));
+  tell_counters();
   tell_systemd();
   sd_notify(0, "WATCHDOG=1");
   return {};

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <pwd.h>
-#include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -14,15 +13,12 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
-#include <memory>
+
+#include "keyms/seccomp_filter.h"
 
 namespace cs {
 
 namespace {
-
-struct Release {
-  void operator()(void* filter) const { seccomp_release(filter); }
-};
 
 constexpr std::array allowed{
     // queues, keymsd, the control socket, sd_notify
@@ -39,12 +35,6 @@ constexpr std::array allowed{
     "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "exit", "exit_group",
     // ending by an assertion, with its words
     "writev", "rt_sigaction", "gettid", "tgkill"};
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint32_t otherwise = SCMP_ACT_LOG;  // their runtimes use what they like
-#else
-constexpr std::uint32_t otherwise = SCMP_ACT_KILL_PROCESS;
-#endif
 
 Result<void> become(const std::string& user) {
   const passwd* entry =
@@ -119,22 +109,7 @@ Result<void> filter_system_calls() {
   // Now, while its configuration can still be read; later is when the first key comes.
   if (OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, nullptr) != 1)
     return Error(ErrorKind::internal, "starting OpenSSL");
-  const std::unique_ptr<void, Release> filter(seccomp_init(otherwise));
-  if (!filter) return Error(ErrorKind::limit, "making a seccomp filter");
-  // All threads, or none.
-  if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0) {
-    return from_errno(-error, "making a seccomp filter for all threads");
-  }
-  for (const char* const name : allowed) {
-    const int number = seccomp_syscall_resolve_name(name);
-    if (number == __NR_SCMP_ERROR) continue;  // this architecture has none of that name
-    if (const int error = seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, number, 0); error != 0) {
-      return from_errno(-error, std::string("allowing ") + name);
-    }
-  }
-  if (const int error = seccomp_load(filter.get()); error != 0)
-    return from_errno(-error, "loading the seccomp filter");
-  return {};
+  return allow_system_calls(allowed);
 }
 
 }  // namespace cs

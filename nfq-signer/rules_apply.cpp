@@ -20,35 +20,6 @@ constexpr std::string_view other_way_iptables =
 constexpr std::string_view needs_fw =
     "the kernel needs the classifier fw (cls_fw), the action gact (act_gact) and clsact";
 
-std::string first_line(const std::string& text) {
-  const std::string line = text.substr(0, text.find('\n'));
-  return line.empty() ? "it does not say why" : line;
-}
-
-Error refused(const std::string& name, const CommandOutcome& outcome, std::string_view hint) {
-  if (outcome.errors.find("ermission denied") != std::string::npos ||
-      outcome.errors.find("not permitted") != std::string::npos) {
-    return Error(ErrorKind::denied, name + " refuses: " + first_line(outcome.errors))
-        .with_hint("run as root");
-  }
-  return Error(ErrorKind::unsupported, name + " refuses: " + first_line(outcome.errors))
-      .with_hint(std::string(hint));
-}
-
-// The program's standard output; any exit code but 0 is an error with `hint`.
-Result<std::string> run_or_refuse(const std::vector<std::string>& argv, const std::string& input,
-                                  std::string_view hint) {
-  Result<CommandOutcome> outcome = run_command(argv, input);
-  if (!outcome.ok()) {
-    if (outcome.error().kind() != ErrorKind::not_found) return std::move(outcome).error();
-    return std::move(outcome).error().with_hint(
-        "install it: apt-get install nftables iptables "
-        "iproute2");
-  }
-  if (outcome->exit_code != 0) return refused(argv.front(), *outcome, hint);
-  return std::move(outcome->output);
-}
-
 Result<void> feed(const std::vector<std::string>& argv, const std::string& input,
                   std::string_view hint) {
   CS_TRY(const std::string ignored, run_or_refuse(argv, input, hint));
@@ -71,7 +42,7 @@ Result<bool> nft_in_place() {
     }
     if (listed->exit_code == 0) continue;
     if (listed->errors.find("No such file") != std::string::npos) return false;
-    return refused("nft", *listed, "look at it with: nft list ruleset");
+    return refusal_of("nft", listed->errors, "look at it with: nft list ruleset");
   }
   return true;
 }
