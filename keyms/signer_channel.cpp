@@ -13,6 +13,9 @@ namespace cs::keyms {
 
 namespace {
 
+constexpr DatagramKind data_plane{"the data plane's socket", max_message};
+static_assert(DatagramSocket::queue_length * max_message <= SecretBytes::max_size);
+
 Error version_mismatch(std::string_view other, std::uint16_t version) {
   return Error(ErrorKind::unsupported, std::string(other) + " speaks version " +
                                            std::to_string(version) +
@@ -30,10 +33,10 @@ Error too_early() {
 // keymsd's end.
 
 SignerConnection::SignerConnection(const Clock& clock, DatagramSocket socket)
-    : clock_(&clock), socket_(std::move(socket)), deadline_(clock.boot() + hello_within) {}
+    : socket_(std::move(socket)), patience_(clock, "nfq-signer") {}
 
 Result<SignerConnection> SignerConnection::create(const Clock& clock, UniqueFd fd) {
-  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd)));
+  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd), data_plane));
   return SignerConnection(clock, std::move(socket));
 }
 
@@ -48,7 +51,7 @@ Result<void> SignerConnection::welcome(const Hello& hello) {
   if (hello.version != signer_protocol_version)
     return socket_.close(version_mismatch("nfq-signer", hello.version));
   agreed_ = true;
-  deadline_.reset();
+  patience_.agreed();
   return written({});
 }
 
@@ -65,33 +68,9 @@ Result<std::optional<FromSigner>> SignerConnection::receive() {
   return message;
 }
 
-// Keeps the time since the reader last took something.
 Result<void> SignerConnection::written(Result<void> result) {
-  if (!agreed_) return result;
-  const bool waits = socket_.room() < DatagramSocket::queue_length;
-  if (!waits) {
-    deadline_.reset();
-  } else if (!deadline_ || socket_.sent() != sent_before_) {
-    deadline_ = clock_->boot() + reads_within;
-  }
-  sent_before_ = socket_.sent();
+  patience_.written(socket_);
   return result;
-}
-
-std::optional<BootTime> SignerConnection::deadline() const noexcept {
-  if (socket_.fd() < 0) return std::nullopt;
-  return deadline_;
-}
-
-Result<void> SignerConnection::tick() {
-  const std::optional<BootTime> due = deadline();
-  if (!due || clock_->boot() < *due) return {};
-  return socket_.close(
-      Error(ErrorKind::timed_out,
-            agreed_ ? "nfq-signer has read nothing for " + std::to_string(reads_within.count()) +
-                          " seconds; disconnected"
-                    : "no hello from nfq-signer within " + std::to_string(hello_within.count()) +
-                          " seconds; disconnected"));
 }
 
 Result<SignerListener> SignerListener::open(const Clock& clock, std::string path,
@@ -102,20 +81,10 @@ Result<SignerListener> SignerListener::open(const Clock& clock, std::string path
 }
 
 Result<std::optional<SignerConnection>> SignerListener::accept() {
-  UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!fd) {
-    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return std::nullopt;
-    return from_errno(errno, "accepting a connection at " + path_);
-  }
-  CS_TRY(const PeerProcess peer, peer_of(fd));
-  if (peer.uid != allowed_uid_) {
-    return Error(ErrorKind::denied, "process " + std::to_string(peer.pid) + " of user " +
-                                        std::to_string(peer.uid) + " connected to " + path_ +
-                                        " and was turned away: only user " +
-                                        std::to_string(allowed_uid_) + " may")
-        .with_hint("if it is nfq-signer, run it as that user");
-  }
-  CS_TRY(SignerConnection connection, SignerConnection::create(*clock_, std::move(fd)));
+  CS_TRY(std::optional<UniqueFd> fd,
+         accept_peer(fd_, data_plane.name, {path_, allowed_uid_, "nfq-signer"}));
+  if (!fd) return std::nullopt;
+  CS_TRY(SignerConnection connection, SignerConnection::create(*clock_, std::move(*fd)));
   return std::optional<SignerConnection>(std::move(connection));
 }
 
@@ -164,14 +133,14 @@ Result<void> KeymsdConnection::connect() {
     return from_errno(errno, "connecting to keymsd at " + options_.path)
         .with_hint("see whether keymsd runs, and whether this user may write to the socket");
   }
-  CS_TRY(const PeerProcess peer, peer_of(fd));
+  CS_TRY(const PeerProcess peer, peer_of(fd, data_plane.name));
   if (peer.uid != options_.keymsd_uid) {
     return Error(ErrorKind::denied, "process " + std::to_string(peer.pid) + " of user " +
                                         std::to_string(peer.uid) + " listens at " + options_.path +
                                         ", not keymsd's user " +
                                         std::to_string(options_.keymsd_uid));
   }
-  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd)));
+  CS_TRY(DatagramSocket socket, DatagramSocket::create(std::move(fd), data_plane));
   CS_CHECK(socket.send([this](ByteSpan out) { return encode(options_.hello, out); }));
   socket_ = std::move(socket);
   return {};

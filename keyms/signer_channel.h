@@ -37,8 +37,8 @@ concept OneOf = detail::is_one_of<Message, Variant>;
 // answers itself, and hands on. The clock must outlive it.
 class SignerConnection {
  public:
-  static constexpr std::chrono::seconds hello_within{5};
-  static constexpr std::chrono::seconds reads_within{10};
+  static constexpr auto hello_within = Patience::hello_within;
+  static constexpr auto reads_within = Patience::reads_within;
 
   static Result<SignerConnection> create(const Clock& clock, UniqueFd fd);
 
@@ -61,8 +61,10 @@ class SignerConnection {
   Result<void> flush() { return written(socket_.flush()); }
 
   // When tick() will give up on who says no hello, or does not read.
-  [[nodiscard]] std::optional<BootTime> deadline() const noexcept;
-  Result<void> tick();
+  [[nodiscard]] std::optional<BootTime> deadline() const noexcept {
+    return patience_.deadline(socket_);
+  }
+  Result<void> tick() { return patience_.tick(socket_); }
 
  private:
   SignerConnection(const Clock& clock, DatagramSocket socket);
@@ -70,10 +72,8 @@ class SignerConnection {
   Result<void> welcome(const Hello& hello);
   Result<void> written(Result<void> result);
 
-  const Clock* clock_;
   DatagramSocket socket_;
-  std::optional<BootTime> deadline_;
-  std::uint64_t sent_before_ = 0;
+  Patience patience_;
   bool agreed_ = false;
 };
 

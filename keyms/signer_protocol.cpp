@@ -15,6 +15,7 @@ enum class Type : std::uint8_t {
   hello = 0x01,
   sign_request = 0x02,
   status = 0x03,
+  applied = 0x04,
   welcome = 0x81,
   peer = 0x82,
   outbound_key = 0x83,
@@ -180,6 +181,11 @@ Result<ByteView> encode(const Status& message, ByteSpan out) {
   return writer.finish("status");
 }
 
+Result<ByteView> encode(const Applied& message, ByteSpan out) {
+  ByteWriter writer = start(Type::applied, out);
+  return writer.u32be(message.key).finish("applied");
+}
+
 Result<ByteView> encode(const Welcome& message, ByteSpan out) {
   ByteWriter writer = start(Type::welcome, out);
   return writer.u16be(message.version).finish("welcome");
@@ -275,6 +281,12 @@ Result<FromSigner> read_status(ByteReader& reader) {
     return reader.failure("status");
   }
   return status;
+}
+
+Result<FromSigner> read_applied(ByteReader& reader) {
+  Applied applied;
+  if (!reader.u32be(applied.key) || !reader.expect_end()) return reader.failure("applied");
+  return applied;
 }
 
 Result<FromKeymsd> read_welcome(ByteReader& reader) {
@@ -416,6 +428,8 @@ Result<FromSigner> decode_from_signer(ByteView message) {
       return read_sign_request(reader);
     case Type::status:
       return read_status(reader);
+    case Type::applied:
+      return read_applied(reader);
     default:
       return unknown_type(type, "nfq-signer");
   }

@@ -130,6 +130,12 @@ struct Status {
   std::uint64_t packets_accepted = 0;
   std::uint64_t packets_dropped = 0;
   std::uint64_t bad_signatures = 0;
+  friend bool operator==(const Status&, const Status&) = default;
+};
+
+// The packets of every worker are verified with this inbound key from now on: the peer may use it.
+struct Applied {
+  std::uint32_t key = 0;
 };
 
 // From keymsd.
@@ -179,7 +185,7 @@ struct SignReply {
   Signature signature{};  // only with `done`
 };
 
-using FromSigner = std::variant<Hello, SignRequest, Status>;
+using FromSigner = std::variant<Hello, SignRequest, Status, Applied>;
 using FromKeymsd = std::variant<Welcome, Peer, OutboundKey, InboundKey, RemoveKey, RemovePeer,
                                 EndOfState, SignReply>;
 
@@ -188,6 +194,7 @@ using FromKeymsd = std::variant<Welcome, Peer, OutboundKey, InboundKey, RemoveKe
 Result<ByteView> encode(const Hello& message, ByteSpan out);
 Result<ByteView> encode(const SignRequest& message, ByteSpan out);
 Result<ByteView> encode(const Status& message, ByteSpan out);
+Result<ByteView> encode(const Applied& message, ByteSpan out);
 Result<ByteView> encode(const Welcome& message, ByteSpan out);
 Result<ByteView> encode(const Peer& message, ByteSpan out);
 Result<ByteView> encode(const OutboundKey& message, ByteSpan out);

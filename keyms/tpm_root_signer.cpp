@@ -50,26 +50,45 @@ int TpmRootSigner::fd() const noexcept {
   return mailbox_->fd();
 }
 
-Result<void> TpmRootSigner::open(Key key) {
-  if (public_key_size(key.scope.suite) != 65) {
-    return Error(ErrorKind::unsupported, "key " + std::to_string(key.scope.key) +
+Result<void> TpmRootSigner::open(const Opening& opening, tpm::SigningKey signing) {
+  const KeyScope& scope = opening.scope;
+  if (public_key_size(scope.suite) != 65) {
+    return Error(ErrorKind::unsupported, "key " + std::to_string(scope.key) +
                                              ": a TPM signs with P-256, not with its suite");
   }
-  open_.insert_or_assign(key.scope.key,
-                         Open{key.end, StatementCheck(key.scope, key.lanes),
-                              std::make_shared<tpm::SigningKey>(std::move(key.signing))});
+  // What it is signing now stays its own.
+  if (const auto found = open_.find(scope.key);
+      found != open_.end() && found->second.check == opening.check) {
+    found->second.end = opening.end;
+    return {};
+  }
+  open_.insert_or_assign(scope.key, OpenKey{opening.end, opening.check,
+                                            std::make_shared<tpm::SigningKey>(std::move(signing))});
   return {};
 }
 
-TpmRootSigner::Open* TpmRootSigner::find(std::uint32_t key) noexcept {
+StatementSigner::Open TpmRootSigner::opener(tpm::KeyBlobs blobs, tpm::SigningKey::Policy policy,
+                                            tpm::Auth owner) {
+  return [this, blobs = std::move(blobs), policy = std::move(policy),
+          owner = std::move(owner)](const Opening& opening) {
+    return open(opening, tpm::SigningKey(blobs, policy, owner));
+  };
+}
+
+void TpmRootSigner::clear() {
+  open_.clear();
+  ++connection_;
+}
+
+TpmRootSigner::OpenKey* TpmRootSigner::find(std::uint32_t key) noexcept {
   const auto found = open_.find(key);
   return found == open_.end() || found->second.end <= clock_->boot() ? nullptr : &found->second;
 }
 
 SignStatus TpmRootSigner::admit(const SignRequest& request) noexcept {
   if (with_tpm_ >= max_unanswered) return SignStatus::busy;
-  Open* const key = find(request.key);
-  return key == nullptr ? SignStatus::unknown_key : key->check.admit(request.statement);
+  OpenKey* const key = find(request.key);
+  return key == nullptr ? SignStatus::unknown_key : key->check->admit(request.statement);
 }
 
 void TpmRootSigner::take(const SignRequest& request) {
@@ -101,7 +120,7 @@ void TpmRootSigner::ask_tpm(const SignRequest& request) {
 
 // A key that has ended meanwhile has signed nothing. One whose policy does not hold any more ends.
 void TpmRootSigner::check_key(Finished& finished) noexcept {
-  const Open* const key = find(finished.key);
+  const OpenKey* const key = find(finished.key);
   if (key == nullptr || key->signing != finished.signing) {
     finished.answer = {{finished.answer.reply.ticket, SignStatus::unknown_key, {}}, {}};
   } else if (finished.answer.why && finished.answer.why->kind() == ErrorKind::denied) {

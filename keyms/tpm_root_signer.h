@@ -12,50 +12,39 @@
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "keyms/signer_protocol.h"
-#include "keyms/statement_check.h"
+#include "keyms/statement_signer.h"
 #include "tpm/device/owner.h"
 #include "tpm/device/signing_key.h"
 #include "tpm/hash.h"
 
 namespace cs::keyms {
 
-// For one thread and its event loop: hand it each sign request, and send what collect() gives when
-// fd() is readable. It never waits for the TPM: the owner's thread does.
-class TpmRootSigner {
+// The owner's thread waits for the TPM.
+class TpmRootSigner final : public StatementSigner {
  public:
-  struct Key {
-    KeyScope scope;
-    LaneRange lanes;  // given to the nfq-signer that is connected
-    BootTime end;
-    tpm::SigningKey signing;
-  };
-  struct Answer {
-    SignReply reply;
-    std::optional<Error> why;  // with `failed`, for the log
-  };
-
   // Owner and clock must outlive it.
   [[nodiscard]] static Result<std::unique_ptr<TpmRootSigner>> create(tpm::Owner& owner,
                                                                      const Clock& clock);
 
-  // In place of the one with the same id, if there is one. Refused: a suite that is not P-256's.
-  Result<void> open(Key key);
-  void close(std::uint32_t key) { open_.erase(key); }
-  // The connection has gone: nobody waits for answers any more.
-  void forget_requests() noexcept { ++connection_; }
+  // In place of the one with the same id, if there is one; with the same check it goes on, to
+  // another end. Refused: a suite that is not P-256's.
+  Result<void> open(const Opening& opening, tpm::SigningKey signing);
+  // The same, later. The signer must outlive what it gives.
+  [[nodiscard]] Open opener(tpm::KeyBlobs blobs, tpm::SigningKey::Policy policy,
+                            tpm::Auth owner = {});
+  void close(std::uint32_t key) override { open_.erase(key); }
+  void clear() override;
 
-  // Admitted or refused at once. When a key's registers have moved, its requests fail, and from
-  // then on it is unknown.
-  void take(const SignRequest& request);
-  [[nodiscard]] int fd() const noexcept;
-  // Appends the answers that are there: signatures in the order of their requests.
-  void collect(std::vector<Answer>& out);
+  // When a key's registers have moved, its requests fail, and from then on it is unknown.
+  void take(const SignRequest& request) override;
+  [[nodiscard]] int fd() const noexcept override;
+  // Signatures in the order of their requests.
+  void collect(std::vector<Answer>& out) override;
 
  private:
-  struct Open {
+  struct OpenKey {
     BootTime end;
-    StatementCheck check;
+    std::shared_ptr<StatementCheck> check;
     std::shared_ptr<tpm::SigningKey> signing;  // used on the owner's thread
   };
   struct Finished {
@@ -68,7 +57,7 @@ class TpmRootSigner {
 
   TpmRootSigner(tpm::Owner& owner, const Clock& clock, std::shared_ptr<Mailbox> mailbox)
       : owner_(&owner), clock_(&clock), mailbox_(std::move(mailbox)) {}
-  [[nodiscard]] Open* find(std::uint32_t key) noexcept;
+  [[nodiscard]] OpenKey* find(std::uint32_t key) noexcept;
   [[nodiscard]] SignStatus admit(const SignRequest& request) noexcept;
   void ask_tpm(const SignRequest& request);
   void check_key(Finished& finished) noexcept;
@@ -77,7 +66,7 @@ class TpmRootSigner {
   const Clock* clock_;
   std::shared_ptr<Mailbox> mailbox_;  // outlives this in jobs that are under way
   tpm::Hasher hasher_{tpm::HashAlgorithm::sha256};
-  std::map<std::uint32_t, Open> open_;
+  std::map<std::uint32_t, OpenKey> open_;
   std::vector<Finished> finished_;
   std::size_t with_tpm_ = 0;  // requests
   std::uint64_t connection_ = 0;

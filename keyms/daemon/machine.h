@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// This gateway's TPM, registers, keys and store: everything that is done on the thread that owns
+// the TPM. It decides by itself what it signs: evidence, endpoint statements and policies it has
+// made or rebuilt, nothing that is handed to it as bytes.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "keyms/daemon/config.h"
+#include "keyms/evidence/collect.h"
+#include "keyms/measure/registers.h"
+#include "keyms/policy/agreement_file.h"
+#include "keyms/session/hello.h"
+#include "keyms/session/run.h"
+#include "keyms/store/store.h"
+#include "tpm/device/attestation_key.h"
+#include "tpm/device/signing_key.h"
+
+namespace cs::keyms {
+
+// A policy as the store has it, read again.
+struct HeldPolicy {
+  CorePolicy policy;
+  Hash value{};
+  PolicyState state = PolicyState::agreed;
+  xfrm::End end = xfrm::End::left;  // ours
+
+  [[nodiscard]] const Gateway& ours() const noexcept { return policy.gateways.at(index(end)); }
+  [[nodiscard]] const Gateway& peer() const noexcept {
+    return policy.gateways.at(index(other(end)));
+  }
+};
+
+// A session key that stays in the TPM.
+struct ResidentKey {
+  tpm::KeyBlobs blobs;
+  tpm::SigningKey::Policy policy;
+  tpm::Auth owner;
+};
+
+// What a plan or an agreement would change, before it does.
+struct Plan {
+  std::string peer;
+  std::uint64_t version = 0;
+  std::vector<std::string> changes;  // sentences
+  Hash value{};
+  // The static register in this boot once it is applied, and from the next start on.
+  tpm::Digest now{tpm::HashAlgorithm::sha256};
+  tpm::Digest at_start{tpm::HashAlgorithm::sha256};
+};
+
+class Machine {
+ public:
+  struct Options {
+    DaemonConfig config;
+    Hash configuration{};  // of all daemons
+    const Clock* clock = nullptr;
+  };
+  // What the rest of the daemon knows of it.
+  struct Facts {
+    std::string ne_id;
+    tpm::Name attestation_key;
+    Bytes ak_public;  // TPMT_PUBLIC
+    std::vector<HeldPolicy> policies;
+    std::map<std::string, Bytes> memories;  // of peers, encoded
+    std::uint32_t reset_count = 0;
+    std::optional<std::string> unlike;  // why this boot's static log is not what is in force
+  };
+
+  // Extends the static register with what is in force, then opens the store. Refused: not_found
+  // (nothing was set up: countersign init), and whatever keeps it from being trusted, in words.
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> open(tpm::Device& device,
+                                                             const Options& options);
+  // Makes what is not there: the counter, the attestation key, the store. Tells what it made, in
+  // sentences; nothing where all was there.
+  [[nodiscard]] static Result<std::vector<std::string>> set_up(tpm::Device& device,
+                                                               const Options& options,
+                                                               const std::string& ne_id);
+
+  [[nodiscard]] Result<Facts> facts(tpm::Device& device);
+
+  // An endpoint certificate that we have made ourselves: into the log, and signed.
+  [[nodiscard]] Result<Signed> endpoint_valid(tpm::Device& device,
+                                              const EndpointStatement& statement);
+  [[nodiscard]] Result<void> endpoint_revoked(tpm::Device& device, const Hash& certificate);
+
+  struct ShowTerms {
+    Gateway gateway;  // ours, as the policy has it
+    Signing signing;
+    std::string peer;
+    ShowRequest request;
+    Hash measured{};  // of the kernel's policies
+  };
+  struct Shown {
+    EvidenceMessage message;
+    EvidenceStatement statement;
+    std::array<Bytes, log_count> logs;
+    std::optional<ResidentKey> resident;
+  };
+  // A new session key, kept in the store, and a quote over it.
+  [[nodiscard]] Result<Shown> show(tpm::Device& device, const ShowTerms& terms);
+  [[nodiscard]] Result<SecretBytes> activate(tpm::Device& device, const CredentialFor& credential);
+
+  // The private part, if its certificate holds now.
+  [[nodiscard]] Result<SecretBytes> fetch_key(tpm::Device& device, std::uint32_t key);
+  [[nodiscard]] Result<void> drop_key(tpm::Device& device, std::uint32_t key);
+  [[nodiscard]] Result<void> keep_memory(tpm::Device& device, const std::string& peer,
+                                         const Bytes& memory);
+
+  [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all);
+  [[nodiscard]] Result<void> measured(tpm::Device& device, const Hash& policies);
+  // After an error of the registers, or a reset of the TPM.
+  [[nodiscard]] Result<void> reopen(tpm::Device& device);
+  [[nodiscard]] Result<std::vector<Bytes>> logs() const;  // static, event
+
+  // Our signature under a policy that concerns us.
+  [[nodiscard]] Result<PolicySignature> sign_policy(tpm::Device& device, const CorePolicy& policy);
+  [[nodiscard]] Result<Plan> plan(tpm::Device& device, ByteView agreement);
+  // Keeps it, and puts it in force: in the store, then in the static register.
+  [[nodiscard]] Result<Plan> apply(tpm::Device& device, ByteView agreement);
+
+ private:
+  explicit Machine(Options options);
+  [[nodiscard]] Result<void> start(tpm::Device& device);
+  [[nodiscard]] Result<Unlocked> unlock(tpm::Device& device);
+  [[nodiscard]] UnlockTerms unlock_terms() const;
+  [[nodiscard]] InForce in_force() const;
+  [[nodiscard]] Result<std::vector<tpm::SealPolicy>> sealed_to(tpm::Device& device,
+                                                               const InForce& next) const;
+  struct Next {
+    Book book;
+    Hash value{};
+    std::optional<Hash> instead;  // of what was in force
+    InForce in_force;
+    Plan plan;
+  };
+  [[nodiscard]] Result<Next> next_after(const Book& book, ByteView agreement) const;
+  [[nodiscard]] Result<std::vector<tpm::SealPolicy>> states_of(tpm::Device& device,
+                                                               Next& next) const;
+  [[nodiscard]] Result<void> make_store(tpm::Device& device, const std::string& ne_id);
+  [[nodiscard]] Result<HeldPolicy> read_policy(const KeptPolicy& kept) const;
+  [[nodiscard]] Result<void> keep_session_key(tpm::Device& device, const ShowTerms& terms,
+                                              EvidenceStatement& statement);
+  [[nodiscard]] Result<ResidentKey> make_resident_key(tpm::Device& device, const ShowTerms& terms,
+                                                      EvidenceStatement& statement);
+  [[nodiscard]] Result<void> add_endorsement(tpm::Device& device, Shown& shown);
+
+  Options options_;
+  tpm::Auth owner_;
+  tpm::Auth endorsement_;
+  tpm::VolatileObject srk_;
+  tpm::SaltedSession session_;
+  std::optional<Store> store_;
+  std::optional<Registers> registers_;
+  std::optional<tpm::AttestationKey> attestation_key_;
+  std::optional<ShownEndorsement> endorsement_shown_;
+  std::string ne_id_;
+};
+
+}  // namespace cs::keyms

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "keyms/daemon/sa_book.h"
+
+#include <algorithm>
+
+#include "base/constant_time.h"
+#include "xfrm/state/text.h"
+
+namespace cs::keyms {
+namespace {
+
+std::string short_text(const xfrm::Algorithm& algorithm) {
+  return algorithm.name + " " + std::to_string(algorithm.key_bits) + "/" +
+         std::to_string(algorithm.icv_bits);
+}
+
+std::string protocol_name(std::uint8_t protocol) {
+  return xfrm::ipsec_protocol(protocol);
+}
+
+// What differs; empty: nothing.
+std::string difference(const LocalSa& ours, const SaValue& theirs) {
+  const std::string name =
+      protocol_name(ours.passage.protocol) + " SPI " + xfrm::spi_text(ours.passage.spi);
+  if (ours.passage.protocol != theirs.protocol)
+    return name + " is " + protocol_name(theirs.protocol) + " at the peer";
+  if (ours.algorithms != theirs.algorithms)
+    return name + " has " + ours.algorithms + " here and " + theirs.algorithms + " at the peer";
+  if (constant_time_equal(ours.value, theirs.value)) return {};
+  return name + " has other keys here than at the peer: somebody else negotiated it";
+}
+
+}  // namespace
+
+std::string algorithms_of(const xfrm::Sa& sa) {
+  std::string out;
+  for (const auto& algorithm : {sa.aead, sa.encryption, sa.authentication}) {
+    if (!algorithm) continue;
+    out += (out.empty() ? "" : "+") + short_text(*algorithm);
+  }
+  return as_text(out);
+}
+
+void SaBook::begin_session(BootTime now) {
+  for (auto& [name, entry] : entries_) {
+    entry.theirs.reset();
+    entry.told = false;
+    entry.anew = false;
+    entry.disagrees = false;
+  }
+  in_session_ = true;
+  anew_until_ = now + agreed_anew_within;
+  sweep();
+}
+
+// Entries of which neither side has an SA any more are gone.
+void SaBook::sweep() {
+  std::erase_if(entries_, [](const auto& each) {
+    return !each.second.ours && !each.second.theirs && !each.second.admitted;
+  });
+}
+
+void SaBook::settle(Entry& entry, Changes& changes) const {
+  const std::string differs =
+      entry.ours && entry.theirs ? difference(*entry.ours, *entry.theirs) : "";
+  const bool agreed = in_session_ && entry.ours && entry.theirs && differs.empty();
+  if (agreed) {
+    entry.anew = true;
+    if (entry.admitted == entry.ours->passage) return;
+    if (entry.admitted) changes.withdraw.push_back(*entry.admitted);
+    entry.admitted = entry.ours->passage;
+    changes.admit.push_back(*entry.admitted);
+    return;
+  }
+  if (!differs.empty() && !entry.disagrees) {
+    entry.disagrees = true;
+    changes.disagreements.push_back(differs);
+  }
+  // One of the former session passes on until both have said its new value.
+  const bool waits = in_session_ && !entry.anew && entry.ours && differs.empty();
+  if (entry.admitted && !waits) {
+    changes.withdraw.push_back(*entry.admitted);
+    entry.admitted.reset();
+  }
+}
+
+SaBook::Changes SaBook::set_local(std::vector<LocalSa> now) {
+  Changes changes;
+  std::map<Name, LocalSa> have;
+  for (LocalSa& sa : now) {
+    if (have.size() == most) break;
+    const Name name{sa.passage.spi, static_cast<std::uint8_t>(sa.sense)};
+    have.insert_or_assign(name, std::move(sa));
+  }
+  for (auto& [name, entry] : entries_) {
+    if (!entry.ours || have.contains(name)) continue;
+    entry.ours.reset();
+    if (entry.told) changes.tell_gone.push_back({name.spi, name.sense});
+    entry.told = false;
+    settle(entry, changes);
+  }
+  for (auto& [name, sa] : have) {
+    Entry& entry = entries_[name];
+    const bool same = entry.ours && entry.ours->value == sa.value &&
+                      entry.ours->algorithms == sa.algorithms && entry.ours->passage == sa.passage;
+    if (!same) {
+      entry.ours = std::move(sa);
+      entry.told = false;
+      entry.disagrees = false;
+    }
+    if (in_session_ && !entry.told) {
+      entry.told = true;
+      changes.tell.push_back({name.spi, name.sense, entry.ours->passage.protocol,
+                              entry.ours->algorithms, entry.ours->value});
+    }
+    settle(entry, changes);
+  }
+  sweep();
+  return changes;
+}
+
+SaBook::Changes SaBook::on_peer(const Sas& told) {
+  Changes changes;
+  for (const SaValue& sa : told.sas) {
+    const Name name{sa.spi, sa.sense};
+    if (!entries_.contains(name) && entries_.size() >= 2 * most) continue;
+    Entry& entry = entries_[name];
+    if (entry.theirs != sa) entry.disagrees = false;
+    entry.theirs = sa;
+    settle(entry, changes);
+  }
+  return changes;
+}
+
+SaBook::Changes SaBook::on_peer(const SasGone& gone) {
+  Changes changes;
+  for (const SasGone::Gone& sa : gone.sas) {
+    const auto found = entries_.find({sa.spi, sa.sense});
+    if (found == entries_.end()) continue;
+    found->second.theirs.reset();
+    found->second.anew = true;
+    settle(found->second, changes);
+  }
+  sweep();
+  return changes;
+}
+
+SaBook::Changes SaBook::tick(BootTime now) {
+  Changes changes;
+  if (!anew_until_ || now < *anew_until_) return changes;
+  anew_until_.reset();
+  for (auto& [name, entry] : entries_) {
+    entry.anew = true;
+    settle(entry, changes);
+  }
+  sweep();
+  return changes;
+}
+
+SaBook::Changes SaBook::end() {
+  in_session_ = false;
+  anew_until_.reset();
+  Changes changes;
+  for (auto& [name, entry] : entries_) {
+    entry.theirs.reset();
+    entry.told = false;
+    entry.anew = true;
+    settle(entry, changes);
+  }
+  sweep();
+  return changes;
+}
+
+std::size_t SaBook::admitted() const noexcept {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      entries_, [](const auto& each) { return each.second.admitted.has_value(); }));
+}
+
+}  // namespace cs::keyms

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Which SAs of a pair both gateways have agreed on, by the value that only who has an SA's keys can
+// compute (xfrm/binding.h): docs/PROTOCOL.md, "An SA bound to a session". Of one pair. Asks nobody:
+// who has it does what it says.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "keyms/session/messages.h"
+#include "xfrm/binding.h"
+#include "xfrm/gate/gate.h"
+#include "xfrm/state/model.h"
+
+namespace cs::keyms {
+
+// An SA of ours, with the value it has in the session that is.
+struct LocalSa {
+  xfrm::Passage passage;
+  xfrm::Sense sense = xfrm::Sense::to_responder;
+  std::string algorithms;  // by the kernel's names, so that both ends write the same
+  Hash value{};
+};
+
+// "rfc4106(gcm(aes)) 288/128", or encryption and authentication joined by '+'.
+[[nodiscard]] std::string algorithms_of(const xfrm::Sa& sa);
+
+class SaBook {
+ public:
+  static constexpr std::size_t most = 4096;  // SAs of each side; more are not agreed on
+  // How long an SA of the former session passes without being agreed on in the new one.
+  static constexpr std::chrono::seconds agreed_anew_within{10};
+
+  // To be done, in this order: withdraw, tell, admit.
+  struct Changes {
+    std::vector<xfrm::Passage> withdraw;
+    std::vector<SaValue> tell;
+    std::vector<SasGone::Gone> tell_gone;
+    std::vector<xfrm::Passage> admit;
+    // What the two gateways do not have alike: sentences.
+    std::vector<std::string> disagreements;
+  };
+
+  // A session has begun, in which every value is another one.
+  void begin_session(BootTime now);
+  // All SAs of the pair as they are now.
+  [[nodiscard]] Changes set_local(std::vector<LocalSa> now);
+  [[nodiscard]] Changes on_peer(const Sas& told);
+  [[nodiscard]] Changes on_peer(const SasGone& gone);
+  // What was not agreed on anew in time.
+  [[nodiscard]] std::optional<BootTime> deadline() const noexcept { return anew_until_; }
+  [[nodiscard]] Changes tick(BootTime now);
+  // Nothing passes any more; what the kernel has stays known for the next session.
+  [[nodiscard]] Changes end();
+
+  [[nodiscard]] std::size_t admitted() const noexcept;
+
+ private:
+  struct Name {
+    std::uint32_t spi = 0;
+    std::uint8_t sense = 1;
+    // NOLINTNEXTLINE(modernize-use-nullptr): it takes the 0 of the comparison for a pointer.
+    auto operator<=>(const Name&) const = default;
+  };
+  struct Entry {
+    std::optional<LocalSa> ours;
+    std::optional<SaValue> theirs;
+    std::optional<xfrm::Passage> admitted;
+    bool told = false;       // in this session
+    bool anew = true;        // agreed on in this session
+    bool disagrees = false;  // and that was told
+  };
+
+  void settle(Entry& entry, Changes& changes) const;
+  void sweep();
+
+  std::map<Name, Entry> entries_;
+  std::optional<BootTime> anew_until_;
+  bool in_session_ = false;
+};
+
+}  // namespace cs::keyms

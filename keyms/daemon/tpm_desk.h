@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Work for the TPM, from the loop and back to it: what is asked runs on the owner's thread, what
+// follows runs in the loop.
+#pragma once
+
+#include <sys/eventfd.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "keyms/daemon/loop.h"
+#include "tpm/device/owner.h"
+
+namespace cs::keyms {
+
+class TpmDesk final : public LoopPart {
+ public:
+  // The owner must outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<TpmDesk>> create(tpm::Owner& owner);
+
+  // `work(tpm::Device&)` returns a Result, which `then` gets, in the loop, exactly once; unless the
+  // desk has gone before. Neither may throw. What `work` uses has to live as long as the owner.
+  template <class Work, class Then>
+  void ask(tpm::Priority priority, Work work, Then then) {
+    using Outcome = std::invoke_result_t<Work&, tpm::Device&>;
+    struct Both {
+      Work work;
+      Then then;
+    };
+    auto both = std::make_shared<Both>(Both{std::move(work), std::move(then)});
+    owner_->post(priority, [both, mail = mail_](Result<tpm::Device*> tpm) {
+      auto outcome =
+          std::make_shared<Outcome>(tpm.ok() ? both->work(**tpm) : Outcome(std::move(tpm).error()));
+      mail->put([both, outcome] { both->then(std::move(*outcome)); });
+    });
+  }
+
+  void wait(Waits& waits) const override { waits.on(mail_->fd()); }
+  Result<void> run() override;
+
+ private:
+  // Between two threads.
+  class Mail {
+   public:
+    explicit Mail(UniqueFd fd) : fd_(std::move(fd)) {}
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    void put(std::function<void()> next);
+    [[nodiscard]] std::vector<std::function<void()>> take();
+
+   private:
+    UniqueFd fd_;
+    std::mutex mutex_;
+    std::vector<std::function<void()>> waiting_;  // under mutex_
+  };
+
+  TpmDesk(tpm::Owner& owner, std::shared_ptr<Mail> mail) : owner_(&owner), mail_(std::move(mail)) {}
+
+  tpm::Owner* owner_;
+  std::shared_ptr<Mail> mail_;
+};
+
+}  // namespace cs::keyms
