@@ -79,8 +79,10 @@ int run(int argc, char** argv) {
   cs::verbs::add_key(program, chosen);
   cs::verbs::add_inspect(program, chosen);
   cs::verbs::add_tpm(program, chosen);
+  cs::verbs::add_policy(program, chosen);
   cs::verbs::add_xfrm(program, chosen);
   cs::verbs::add_gate(program, chosen);
+  cs::verbs::add_digest_list(program, chosen);
   cs::verbs::add_doctor(program, chosen);
   add_completion(program, chosen);
   add_manual(program, chosen);

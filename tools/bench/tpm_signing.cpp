@@ -77,10 +77,11 @@ Result<void> TpmSigning::make_key() {
 
 Result<std::unique_ptr<RootSigner>> TpmSigning::make_signer() {
   const std::lock_guard lock(mutex_);
-  CS_CHECK(signer_->open({scope_for_keyms(options_.scope),
-                          {options_.lanes.first, options_.lanes.last},
-                          clock_.boot() + lifetime,
-                          tpm::SigningKey(blobs_, policy_)}));
+  const keyms::KeyScope scope = scope_for_keyms(options_.scope);
+  const keyms::LaneRange lanes{options_.lanes.first, options_.lanes.last};
+  CS_CHECK(signer_->open(
+      {scope, clock_.boot() + lifetime, std::make_shared<keyms::StatementCheck>(scope, lanes)},
+      tpm::SigningKey(blobs_, policy_)));
   return SignatureExchange::make_signer(exchange_, options_.scope.key, depth);
 }
 
@@ -103,7 +104,7 @@ void TpmSigning::serve() {
     if (!connection || serve(*connection).ok()) continue;
     connection.reset();
     const std::lock_guard lock(mutex_);
-    signer_->forget_requests();
+    signer_->clear();
   }
 }
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "tools/cli/help.h"
-#include "tools/cli/nearest.h"
 
 namespace cs::cli {
 namespace {
@@ -35,7 +35,8 @@ Option describe_option(const CLI::Option& option) {
   if (option.get_items_expected_max() > 0) {
     const std::string type = option.get_type_name();  // followed by ":" and the validators'
     described.value = type.substr(0, type.find(':'));
-    described.repeats = option.get_expected_max() == CLI::detail::expected_max_vector_size;
+    described.repeats = option.get_expected_max() > 1;
+    described.least = option.get_expected_min();
     if (!option.get_default_str().empty()) described.help += " (" + option.get_default_str() + ")";
   }
   return described;
@@ -107,6 +108,7 @@ std::string wrong_number(const Command& command, const std::string& counted) {
   const std::string name = counted.substr(0, counted.find(':'));
   for (const Option& option : command.options) {
     if (option.name != name) continue;
+    if (option.least > 1) return name + " takes " + std::to_string(option.least) + " of them";
     return name + (option.repeats ? " needs a " : " takes one ") + option.value;
   }
   return counted;

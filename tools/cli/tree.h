@@ -18,6 +18,7 @@ struct Option {
   std::string help;
   bool required = false;
   bool repeats = false;
+  int least = 1;  // how many values it takes at least, where it is given
 
   [[nodiscard]] bool is_argument() const { return !name.starts_with('-'); }
   [[nodiscard]] std::vector<std::string> choices() const;  // empty: any value

@@ -25,7 +25,9 @@ void add_inspect(CLI::App& program, Chosen& chosen);
 void add_doctor(CLI::App& program, Chosen& chosen);
 void add_tpm(CLI::App& program, Chosen& chosen);
 void add_xfrm(CLI::App& program, Chosen& chosen);
+void add_policy(CLI::App& program, Chosen& chosen);
 void add_gate(CLI::App& program, Chosen& chosen);
+void add_digest_list(CLI::App& program, Chosen& chosen);
 
 inline void when_chosen(CLI::App& command, Chosen& chosen, std::function<int()> work) {
   command.callback([&chosen, work = std::move(work)] { chosen.run = work; });
