@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/CLAIMS.md is complete, and it and docs/THREATS.md are true to the tree: no row missing, nothing named that does not exist.
+"""docs/CLAIMS.md is complete, and it, docs/THREATS.md and the tests named in docs/PROTOCOL.md are true to the tree.
 
 --tests FILE is the output of `ctest --show-only=json-v1`; --build DIR asks ctest
 itself. With --tests '' names of ctest tests are taken on trust, and it says so.
@@ -66,6 +66,7 @@ CLAIMS = Page("docs/CLAIMS.md", ["id", "what it asks", "where it will live", "te
 THREATS = Page("docs/THREATS.md", ["id", "threat", "what stands against it", "test", "state"],
                ("not yet", "partly", "stands", "open"), "Open:", "threats", False)
 PAGES = (CLAIMS, THREATS)
+PROSE = "docs/PROTOCOL.md"  # names tests outside such tables
 
 
 class Row(NamedTuple):
@@ -221,6 +222,15 @@ def check(tree, page=CLAIMS):
     return rows, [f"{page.path}:{line}: {breach}" for line, breach in sorted(found)]
 
 
+def prose_breaches(tree):
+    """What PROSE names as `path::Name` and the tree has not, as lines to print."""
+    for number, line in enumerate((tree.root / PROSE).read_text(encoding="utf-8").splitlines(), start=1):
+        for name in re.findall(r"`([^`]*::[^`]*)`", line):
+            breach = name_breach(name, "test", tree)
+            if breach:
+                yield f"{PROSE}:{number}: {breach}"
+
+
 def ctest_names(text):
     return frozenset(test["name"] for test in json.loads(text)["tests"])
 
@@ -254,6 +264,9 @@ def main():
         counts = Counter(row.state for row in rows)
         print("\n".join(breaches) or f"{len(rows)} {page.noun}: " + ", ".join(f"{counts[s]} {s}" for s in page.states) + untold)
         is_good = is_good and not breaches
+    for breach in prose_breaches(Tree(given.root, tests)):
+        print(breach)
+        is_good = False
     return 0 if is_good else 1
 
 

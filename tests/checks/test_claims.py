@@ -178,6 +178,7 @@ class Program(MadeUp):
     def setUp(self):
         super().setUp()
         self.write(claims.THREATS.path, THREATS)
+        self.write(claims.PROSE, "Tried by `tests/unit/wire_test.cpp::RoundTripOfBatch`.\n")
 
     def run_main(self, *arguments):
         said = io.StringIO()
@@ -197,6 +198,10 @@ class Program(MadeUp):
         self.write(claims.THREATS.path, THREATS.replace("unit.wire", "unit.gone"))
         code, said = self.run_main(*listed)
         self.assertEqual((code, said.count("THREATS.md:")), (1, 2))
+        self.write(claims.THREATS.path, THREATS)
+        self.write(claims.PROSE, "`tests/unit/wire_test.cpp::Gone`, `tests/gone.cpp::Wire`, `unit.wire`, `gone`\n")
+        code, said = self.run_main(*listed)
+        self.assertEqual((code, said.count("PROTOCOL.md:1:")), (1, 2))
         self.assertIn("not checked", self.run_main("--tests", "")[1])
 
     def test_asks_ctest(self):
@@ -212,6 +217,7 @@ class RealPage(unittest.TestCase):
     def test_it_has_no_breach(self):
         for page in claims.PAGES:
             self.assertEqual(claims.check(claims.Tree(REAL, None), page)[1], [])
+        self.assertEqual(list(claims.prose_breaches(claims.Tree(REAL, None))), [])
 
     def test_each_row_is_missed(self):
         lines = (REAL / claims.CLAIMS.path).read_text(encoding="utf-8").splitlines()

@@ -41,5 +41,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto parsed = cs::vici::parse_list_sa(packet->message, children);
   for (const auto& child : children) expect(child.name.size() <= 255, "a name without a limit");
   static_cast<void>(parsed);
+  const auto ike = cs::vici::parse_ike_sa(packet->message);
+  if (ike.ok()) expect(ike->name.size() <= 255, "a name without a limit");
   return 0;
 }

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 
+#include <algorithm>
+
 #include "tests/netns/environment.h"
 #include "tests/support/unwrap.h"
 #include "xfrm/gate/gate.h"
@@ -119,6 +121,41 @@ TEST_P(GateKept, WhatIsLostInPartComesBackClosed) {
     EXPECT_EQ(opening(), Opening::closed) << loss;
     EXPECT_FALSE(in([&] { return gate.keep(); })) << loss;
   }
+}
+
+TEST_P(GateKept, AnotherConfigurationKeepsWhatIsGranted) {
+  Gate gate = set_up();
+  const std::vector<xfrm::GateGrant> granted{
+      {.peer = "b",
+       .opening = Opening::listed,
+       .passages = {passage("192.0.2.2"), passage("2001:db8::2"),
+                    Passage{GateWay::in, address("192.0.2.1"), IPPROTO_AH, 7}}},
+      {.peer = "d", .opening = Opening::any, .passages = {}}};
+  GateConfig other = two_peers();
+  other.peers[1] = {.name = "d", .addresses = {address("192.0.2.4")}};
+  in([&] { return gate.change(other, granted); });
+  const auto expect_granted = [&] {
+    const GateView view = look();
+    EXPECT_TRUE(view.complete);
+    ASSERT_EQ(view.peers.size(), 2U);
+    EXPECT_EQ(view.peers[0].opening, Opening::listed);
+    EXPECT_EQ(view.peers[0].passages.size(), 3U);
+    for (const Passage& one : granted[0].passages) {
+      EXPECT_NE(std::ranges::find(view.peers[0].passages, one), view.peers[0].passages.end());
+    }
+    EXPECT_EQ(view.peers[1].name, "d");
+    EXPECT_EQ(view.peers[1].opening, Opening::any);
+  };
+  expect_granted();
+  EXPECT_FALSE(in([&] { return gate.keep(granted); })) << "it is the other configuration's now";
+  must("nft flush ruleset; iptables -t raw -F; ip6tables -t raw -F");
+  EXPECT_TRUE(in([&] { return gate.keep(granted); }));
+  expect_granted();
+  in([&] { return gate.close("b"); });
+  EXPECT_EQ(look().peers[0].passages.size(), 0U);
+  EXPECT_FALSE(netns_.run([&] { return gate.change(two_peers(), granted); }).ok())
+      << "d is no peer of it";
+  EXPECT_EQ(look().peers[1].name, "d");
 }
 
 TEST_P(GateKept, WhatOthersHaveIsNotTouched) {

@@ -94,6 +94,12 @@ class Daemon(unittest.TestCase):
             time.sleep(0.05)
         return self.fail(f"waited in vain; last: {now}\n{self.log()}")
 
+    def await_log(self, words):
+        deadline = time.monotonic() + 15
+        while words not in self.log() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertIn(words, self.log())
+
     def log(self):
         return (self.dir / "log").read_text()
 
@@ -156,6 +162,7 @@ class Daemon(unittest.TestCase):
         self.send_packets(signer, 40)
         now = self.await_status(lambda s: s["workers"][0]["packets"]["signed"] == 40)["workers"][0]["packets"]
         self.assertGreater(now["batches_asked_again"], 0)
+        self.await_log("status: signed 40 in ")
         self.assertEqual(now["dropped_signer_failed"], 0)
 
     def test_nothing_leaves_for_a_peer_without_a_key_or_for_nobody(self):

@@ -59,7 +59,7 @@ class Gate(unittest.TestCase):
                 self.assertEqual(peer["opening"], "listed")
                 self.assertCountEqual(peer["admitted"], [
                     {"way": "out", "protocol": "esp", "destination": "2001:db8::2", "spi": "0xc0ffee01"},
-                    {"way": "in", "protocol": "ah", "destination": "192.0.2.1", "spi": "0x100"}])
+                    {"way": "in", "protocol": "ah", "destination": "192.0.2.1", "spi": "0x00000100"}])
                 self.assertIn("Nobody attested this peer", self.gate("open", "branch", "--without-attestation"))
                 self.assertIn("which nothing attested", self.gate("show"))
                 self.assertIn("branch: any", self.gate("set-up", f"--{kind}", "--peer", PEER, "--ike").replace("open to any SA", "any"))

@@ -4,7 +4,7 @@
 import socket
 import struct
 
-HELLO, SIGN_REQUEST, STATUS = 0x01, 0x02, 0x03
+HELLO, SIGN_REQUEST, STATUS, APPLIED = 0x01, 0x02, 0x03, 0x04
 RECORD = struct.Struct(">I32s32sIBB16sHHQI")
 STATUSES = ("done", "busy", "failed", "unknown_key", "not_a_statement", "other_suite", "other_session", "other_direction",
             "other_key", "other_pcr", "lane_not_allowed", "batch_repeated")
@@ -20,6 +20,10 @@ def sign_request(ticket, key, statement):
 
 def status(*counters):
     return struct.pack(">B5Q", STATUS, *counters)
+
+
+def applied(key):
+    return struct.pack(">BI", APPLIED, key)
 
 
 def statement(record, lane, batch, count=3, **other):

@@ -7,10 +7,10 @@
 
 namespace cs::standin {
 
-Result<void> SigningDesk::open(const Key& key, BootTime end, keyms::StatementCheck& check) {
-  CS_TRY(const SecretBytes secret, SecretBytes::copy_of(key.private_key.value()));
-  CS_TRY(SigningKey signing, SigningKey::load(static_cast<Suite>(key.scope.suite), secret));
-  open_.insert_or_assign(key.scope.key, Open{std::move(signing), end, &check});
+Result<void> SigningDesk::open(const Opening& opening, const SecretBytes& private_key) {
+  CS_TRY(SigningKey signing,
+         SigningKey::load(static_cast<Suite>(opening.scope.suite), private_key));
+  open_.insert_or_assign(opening.scope.key, OpenKey{std::move(signing), opening});
   return {};
 }
 
@@ -18,20 +18,22 @@ void SigningDesk::clear() {
   open_.clear();
   working_.clear();
   waiting_.clear();
+  finished_.clear();
 }
 
-const SigningDesk::Open* SigningDesk::find(std::uint32_t key) const {
+const SigningDesk::OpenKey* SigningDesk::find(std::uint32_t key) const {
   const auto found = open_.find(key);
-  return found == open_.end() || found->second.end <= clock_->boot() ? nullptr : &found->second;
+  return found == open_.end() || found->second.opening.end <= clock_->boot() ? nullptr
+                                                                             : &found->second;
 }
 
 void SigningDesk::take(const keyms::SignRequest& request) {
   if (working_.size() + waiting_.size() >= behaviour_.unanswered)
-    return answer({request.ticket, keyms::SignStatus::busy, {}});
-  const Open* key = find(request.key);
-  const auto status =
-      key == nullptr ? keyms::SignStatus::unknown_key : key->check->admit(request.statement);
-  if (status != keyms::SignStatus::done) return answer({request.ticket, status, {}});
+    return finished_.push_back({request.ticket, keyms::SignStatus::busy, {}});
+  const OpenKey* key = find(request.key);
+  const auto status = key == nullptr ? keyms::SignStatus::unknown_key
+                                     : key->opening.check->admit(request.statement);
+  if (status != keyms::SignStatus::done) return finished_.push_back({request.ticket, status, {}});
   waiting_.push_back(request);
   begin_waiting();
 }
@@ -50,21 +52,16 @@ void SigningDesk::begin_waiting() {
 }
 
 void SigningDesk::finish(const keyms::SignRequest& request) {
-  const Open* key = find(request.key);
-  if (key == nullptr) return answer({request.ticket, keyms::SignStatus::unknown_key, {}});
+  const OpenKey* key = find(request.key);
+  if (key == nullptr)
+    return finished_.push_back({request.ticket, keyms::SignStatus::unknown_key, {}});
   const auto signature = key->signing.sign(request.statement);
-  if (!signature.ok()) return answer({request.ticket, keyms::SignStatus::failed, {}});
-  answer({request.ticket, keyms::SignStatus::done, *signature});
+  finished_.push_back(signature.ok()
+                          ? keyms::SignReply{request.ticket, keyms::SignStatus::done, *signature}
+                          : keyms::SignReply{request.ticket, keyms::SignStatus::failed, {}});
 }
 
-void SigningDesk::answer(const keyms::SignReply& reply) {
-  if (behaviour_.stall_after && answers_ >= *behaviour_.stall_after) return;
-  answer_(reply);
-  ++answers_;
-  if (behaviour_.die_after && answers_ >= *behaviour_.die_after) static_cast<void>(raise(SIGKILL));
-}
-
-void SigningDesk::tick() {
+void SigningDesk::finish_due() {
   const BootTime now = clock_->boot();
   const auto by_time = [](const Job& one, const Job& other) { return one.due < other.due; };
   for (;;) {
@@ -77,7 +74,22 @@ void SigningDesk::tick() {
   }
 }
 
+bool SigningDesk::dies_next() const {
+  return behaviour_.die_after && answers_ >= *behaviour_.die_after;
+}
+
+void SigningDesk::collect(std::vector<Answer>& out) {
+  if (dies_next()) static_cast<void>(raise(SIGKILL));
+  finish_due();
+  for (const keyms::SignReply& reply : std::exchange(finished_, {})) {
+    if (dies_next() || (behaviour_.stall_after && answers_ >= *behaviour_.stall_after)) return;
+    out.push_back({reply, {}});
+    ++answers_;
+  }
+}
+
 std::optional<BootTime> SigningDesk::deadline() const {
+  if (dies_next()) return clock_->boot();
   std::optional<BootTime> first;
   for (const Job& job : working_) first = std::min(first.value_or(job.due), job.due);
   return first;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <optional>
 #include <random>
@@ -13,10 +12,8 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "keyms/signer_protocol.h"
-#include "keyms/statement_check.h"
+#include "keyms/statement_signer.h"
 #include "nfq-signer/signature.h"
-#include "tests/standin/scenario.h"
 
 namespace cs::standin {
 
@@ -29,49 +26,45 @@ struct Behaviour {
   std::optional<std::uint64_t> die_after;          // answers; then SIGKILL
 };
 
-class SigningDesk {
+class SigningDesk final : public keyms::StatementSigner {
  public:
-  using Answer = std::function<void(const keyms::SignReply&)>;
+  // The clock must outlive it.
+  SigningDesk(const Clock& clock, const Behaviour& behaviour)
+      : clock_(&clock), behaviour_(behaviour) {}
 
-  // The clock must outlive it; so must what `answer` refers to.
-  SigningDesk(const Clock& clock, const Behaviour& behaviour, Answer answer)
-      : clock_(&clock), behaviour_(behaviour), answer_(std::move(answer)) {}
+  Result<void> open(const Opening& opening, const SecretBytes& private_key);
+  void close(std::uint32_t key) override { open_.erase(key); }
+  void clear() override;
 
-  // For the connected nfq-signer, whose lanes `check` knows; that must outlive close() or clear().
-  Result<void> open(const Key& key, BootTime end, keyms::StatementCheck& check);
-  void close(std::uint32_t key) { open_.erase(key); }
-  // The connection has gone: so have its requests.
-  void clear();
-
-  void take(const keyms::SignRequest& request);
-  // Answers what is due.
-  void tick();
-  [[nodiscard]] std::optional<BootTime> deadline() const;
+  void take(const keyms::SignRequest& request) override;
+  // What is due; or dies, if it is to and the last answer has gone.
+  void collect(std::vector<Answer>& out) override;
+  [[nodiscard]] std::optional<BootTime> deadline() const override;
 
  private:
-  struct Open {
+  struct OpenKey {
     SigningKey signing;
-    BootTime end;
-    keyms::StatementCheck* check;
+    Opening opening;
   };
   struct Job {
     keyms::SignRequest request;
     BootTime due;
   };
 
+  [[nodiscard]] bool dies_next() const;
   // Null: no such key, or it has ended.
-  [[nodiscard]] const Open* find(std::uint32_t key) const;
+  [[nodiscard]] const OpenKey* find(std::uint32_t key) const;
   void begin_waiting();
   void finish(const keyms::SignRequest& request);
-  void answer(const keyms::SignReply& reply);
+  void finish_due();
   [[nodiscard]] std::chrono::nanoseconds duration();
 
   const Clock* clock_;
   Behaviour behaviour_;
-  Answer answer_;
-  std::map<std::uint32_t, Open> open_;
+  std::map<std::uint32_t, OpenKey> open_;
   std::vector<Job> working_;
   std::deque<keyms::SignRequest> waiting_;
+  std::vector<keyms::SignReply> finished_;
   std::uint64_t answers_ = 0;
   std::minstd_rand random_{std::random_device{}()};
 };

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // cs-standin-keymsd: test equipment. The signals and the event loop around the Server; --help says
 // all.
-#include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -38,47 +34,50 @@ Result<UniqueFd> take_signals() {
   return fd;
 }
 
-// True: it was a signal to end.
-bool handle_signals(const UniqueFd& signals, const Options& options, Server& server) {
-  signalfd_siginfo info{};
-  while (::read(signals.get(), &info, sizeof(info)) == sizeof(info)) {
-    if (info.ssi_signo != SIGHUP) return true;
-    auto scenario = read_scenario(options.scenario);
-    if (scenario.ok()) {
-      server.change(std::move(scenario).value());
-    } else {
-      complain(scenario.error());
-    }
-  }
-  return false;
-}
+class Signals final : public keyms::LoopPart {
+ public:
+  Signals(UniqueFd fd, const Options& options, Server& server)
+      : fd_(std::move(fd)), options_(&options), server_(&server) {}
+  [[nodiscard]] bool end() const noexcept { return end_; }
 
-// Finer than poll's milliseconds, so that a latency is what it says.
-int wait(std::array<pollfd, 3>& fds, const Clock& clock, std::optional<BootTime> until) {
-  if (!until) return ::ppoll(fds.data(), fds.size(), nullptr, nullptr);
-  const auto left = std::max(*until - clock.boot(), std::chrono::nanoseconds(0));
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-  const timespec limit{seconds.count(), (left - seconds).count()};
-  return ::ppoll(fds.data(), fds.size(), &limit, nullptr);
-}
+  void wait(keyms::Waits& waits) const override { waits.on(fd_.get()); }
+  Result<void> run() override {
+    signalfd_siginfo info{};
+    while (::read(fd_.get(), &info, sizeof(info)) == sizeof(info)) {
+      end_ = end_ || info.ssi_signo != SIGHUP;
+      if (end_) continue;
+      auto scenario = read_scenario(options_->scenario);
+      if (scenario.ok()) {
+        server_->change(std::move(scenario).value());
+      } else {
+        complain(scenario.error());
+      }
+    }
+    return {};
+  }
+
+ private:
+  UniqueFd fd_;
+  const Options* options_;
+  Server* server_;
+  bool end_ = false;
+};
 
 Result<void> run(const Options& options) {
   const SystemClock clock;
-  CS_TRY(const UniqueFd signals, take_signals());
+  CS_TRY(UniqueFd signalled, take_signals());
   CS_TRY(Scenario scenario, read_scenario(options.scenario));
   CS_TRY(auto listener, keyms::SignerListener::open(clock, options.socket, options.uid));
-  Server server(clock, std::move(listener), std::move(scenario), options.behaviour);
+  Server server(clock, std::move(listener), options.behaviour);
+  server.change(std::move(scenario));
+  Signals signals(std::move(signalled), options, server);
+  keyms::Loop loop(clock);
+  loop.add(signals);
+  loop.add(server);
   std::puts("ready");
   std::fflush(stdout);
-  for (;;) {
-    std::array<pollfd, 3> fds{pollfd{signals.get(), POLLIN, 0},
-                              pollfd{server.listener_fd(), POLLIN, 0},
-                              pollfd{server.connection_fd(), server.events(), 0}};
-    if (wait(fds, clock, server.deadline()) < 0 && errno != EINTR)
-      return from_errno(errno, "waiting for messages");
-    if (handle_signals(signals, options, server)) return {};
-    server.turn();
-  }
+  while (!signals.end()) CS_CHECK(loop.turn());
+  return {};
 }
 
 }  // namespace

@@ -223,7 +223,9 @@ TEST(Cel, RefusesWhatNobodyMayWrite) {
   EXPECT_NE(content(CelEvent::drift, Bytes(1025, 'x')), "");
   EXPECT_NE(content(CelEvent::drift, bytes_of("two\nlines")), "");
   EXPECT_NE(content(CelEvent::certificate_valid, Bytes(31)), "");
-  EXPECT_NE(content(static_cast<CelEvent>(8), bytes_of("x")), "");
+  EXPECT_EQ(content(CelEvent::measured, Bytes(32)), "");
+  EXPECT_NE(content(CelEvent::measured, bytes_of("text")), "");
+  EXPECT_NE(content(static_cast<CelEvent>(9), Bytes(32)), "");
   EXPECT_NE(content(CelEvent::foreign, bytes_of("x")), "");
   EXPECT_NE(refused(pcr_15, {}, CelEvent::drift, bytes_of("x")), "");
   constexpr std::array reversed{HashAlgorithm::sha256, HashAlgorithm::sha1};
@@ -252,7 +254,7 @@ TEST(Cel, RefusesWhatNobodyMayHaveWritten) {
   EXPECT_TRUE(has(with(24, 0x0c), "no digest of sha384"));
   EXPECT_TRUE(has(with(28, 0x21), "a digest goes beyond its field"));
   EXPECT_TRUE(has(with(61, 4), "a field of type 4 where the content, type 197, belongs"));
-  EXPECT_TRUE(has(with(66, 8), "an event of no known type"));
+  EXPECT_TRUE(has(with(66, 9), "an event of no known type"));
   EXPECT_TRUE(has(with(66, 1), "the digest has not 32 bytes"));
   EXPECT_TRUE(has(with(70, 1), "its content is not one event"));
   EXPECT_TRUE(has(with(71, '\n'), "printable ASCII"));

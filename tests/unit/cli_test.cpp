@@ -8,14 +8,11 @@
 #include "tools/cli/completion.h"
 #include "tools/cli/help.h"
 #include "tools/cli/manual.h"
-#include "tools/cli/nearest.h"
 #include "tools/cli/tree.h"
 
 namespace {
 
-using cs::cli::Candidate;
 using cs::cli::Command;
-using cs::cli::nearest;
 using cs::cli::Tree;
 
 Tree awkward() {
@@ -76,20 +73,6 @@ TEST(Completion, QuotesAsTheShellWantsIt) {
   EXPECT_TRUE(has(zsh_completion(awkward()), "'*--way=[Where to]:one of:(up down)'"));
   EXPECT_TRUE(has(fish_completion(awkward()), R"(-l in -s i -r -F -d 'It\'s [a]: b \\ c')"))
       << fish_completion(awkward());
-}
-
-TEST(Nearest, IsOneLetterInThreeAwayOrABeginning) {
-  const std::vector<Candidate> words{
-      {"--key", "--key"}, {"--direction", "--direction"}, {"sign", "packet sign"}};
-  EXPECT_EQ(nearest("--kye", words), "--key");
-  EXPECT_EQ(nearest("--keys", words), "--key");
-  EXPECT_EQ(nearest("--dir", words), "--direction");
-  EXPECT_EQ(nearest("--drectoin", words), "--direction");
-  EXPECT_EQ(nearest("sing", words), "packet sign");
-  EXPECT_EQ(nearest("--other", words), std::nullopt);
-  EXPECT_EQ(nearest("-k", words), std::nullopt);
-  EXPECT_EQ(nearest("", words), std::nullopt);
-  EXPECT_EQ(nearest(std::string(100000, 'x'), words), std::nullopt);
 }
 
 }  // namespace

@@ -40,6 +40,27 @@ TEST(IkeSockets, TheTableIsReadAsTheKernelWritesIt) {
   EXPECT_EQ(parse_udp_table(many).error().kind(), ErrorKind::limit);
 }
 
+std::string tcp_line(const std::string& local, const std::string& state) {
+  return "   0: " + local + " 0200A8C0:D431 " + state +
+         " 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0000000000000000 20 4 30\n";
+}
+
+TEST(TcpSockets, AreCountedByTheirPort) {
+  const std::string table = heading + tcp_line("00000000:1283", "0A") +
+                            tcp_line("0100A8C0:1283", "01") + tcp_line("0100A8C0:1283", "08") +
+                            tcp_line("0100A8C0:1283", "03") + tcp_line("0100A8C0:1283", "06") +
+                            tcp_line("0100A8C0:0016", "01");
+  const auto found = get(parse_tcp_table(table));
+  EXPECT_EQ(found, (std::map<std::uint16_t, std::size_t>{{4739, 3}, {22, 1}}));
+  EXPECT_FALSE(parse_tcp_table(heading + tcp_line("00000000:1283", "1FF")).ok());
+  test::TemporaryDirectory tree;
+  EXPECT_FALSE(count_tcp_sockets({4739}, tree.path()).ok());
+  tree.write("proc/thread-self/net/tcp", table);
+  EXPECT_EQ(get(count_tcp_sockets({4739, 23}, tree.path())), 3U) << "a kernel without IPv6";
+  tree.write("proc/thread-self/net/tcp6", heading + tcp_line(std::string(32, '0') + ":1283", "0A"));
+  EXPECT_EQ(get(count_tcp_sockets({4739, 22}, tree.path())), 5U);
+}
+
 TEST(IkeSockets, EachHasItsHolder) {
   test::TemporaryDirectory tree;
   EXPECT_FALSE(find_ike_sockets(tree.path()).ok());

@@ -278,6 +278,37 @@ TEST(ImaLog, FindsTheStateTheRegisterIsIn) {
   EXPECT_FALSE(verdicts[3].match) << "a bank that was not replayed";
 }
 
+// As a verifier does, who keeps what a list has come to and asks for the rest only.
+TEST(ImaLog, GoesOnFromWhereItWas) {
+  for (const auto listed : {HashAlgorithm::sha1, HashAlgorithm::sha256}) {
+    const auto list = full_ima_list(listed);
+    const auto whole = get(replay(Input(list.binary)));
+    for (std::size_t part = 1; part <= list.borders.size(); ++part) {
+      const std::size_t border =
+          part < list.borders.size() ? list.borders[part] : list.binary.size();
+      auto first = get(ImaLog::open(Input(ByteView(list.binary).first(border))));
+      ImaReplay before(listed, banks);
+      ImaEntry entry;
+      while (get(first.next(entry))) before.add(entry);
+      EXPECT_EQ(first.good_until(), border);
+
+      auto rest =
+          ImaLog::resume(Input(ByteView(list.binary).subspan(border)), listed, before.entries());
+      ImaReplay after(listed, banks, whole.values(ImaRule::recomputed));
+      after.resume(before.entries(), before.values(ImaRule::recomputed),
+                   before.values(ImaRule::padded));
+      while (get(rest.next(entry))) after.add(entry);
+      EXPECT_EQ(after.entries(), list.borders.size());
+      for (const auto rule : {ImaRule::recomputed, ImaRule::padded}) {
+        EXPECT_EQ(after.values(rule).text(), whole.values(rule).text()) << part;
+      }
+      const auto match = after.match(HashAlgorithm::sha256, 10);
+      ASSERT_TRUE(match) << part;
+      EXPECT_EQ(match->entries, list.borders.size() - (part < list.borders.size() ? 1U : 0U));
+    }
+  }
+}
+
 TEST(ImaLog, StreamsAFileWithoutAllocating) {
   ImaListMaker list;
   for (int i = 0; i < 3000; ++i) list.file("/usr/lib/a_rather_long_name_" + std::to_string(i));

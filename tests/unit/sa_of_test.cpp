@@ -34,7 +34,7 @@ Bytes ipv6(std::uint8_t next, const Bytes& rest) {
   return packet;
 }
 
-std::optional<NamedSa> read(const Bytes& packet) {
+std::optional<SaName> read(const Bytes& packet) {
   return sa_of(test::ExactBuffer(packet).view());
 }
 
@@ -45,12 +45,12 @@ const Bytes udp{0x11, 0x94, 0x11, 0x94, 0, 16, 0, 0, 0x12, 0x34, 0x56, 0x78};
 TEST(SaOf, BothFamiliesAndAllForms) {
   const auto four = net::Address::parse("192.0.0.2").value();
   const auto six = net::Address::parse("2000::2").value();
-  EXPECT_EQ(read(ipv4(IPPROTO_ESP, esp)), (NamedSa{four, IPPROTO_ESP, 0x12345678}));
-  EXPECT_EQ(read(ipv4(IPPROTO_ESP, esp, 15)), (NamedSa{four, IPPROTO_ESP, 0x12345678}));
-  EXPECT_EQ(read(ipv4(IPPROTO_AH, ah)), (NamedSa{four, IPPROTO_AH, 0x12345678}));
-  EXPECT_EQ(read(ipv4(IPPROTO_UDP, udp)), (NamedSa{four, IPPROTO_ESP, 0x12345678}));
-  EXPECT_EQ(read(ipv6(IPPROTO_ESP, esp)), (NamedSa{six, IPPROTO_ESP, 0x12345678}));
-  EXPECT_EQ(read(ipv6(IPPROTO_AH, ah)), (NamedSa{six, IPPROTO_AH, 0x12345678}));
+  EXPECT_EQ(read(ipv4(IPPROTO_ESP, esp)), (SaName{four, IPPROTO_ESP, 0x12345678}));
+  EXPECT_EQ(read(ipv4(IPPROTO_ESP, esp, 15)), (SaName{four, IPPROTO_ESP, 0x12345678}));
+  EXPECT_EQ(read(ipv4(IPPROTO_AH, ah)), (SaName{four, IPPROTO_AH, 0x12345678}));
+  EXPECT_EQ(read(ipv4(IPPROTO_UDP, udp)), (SaName{four, IPPROTO_ESP, 0x12345678}));
+  EXPECT_EQ(read(ipv6(IPPROTO_ESP, esp)), (SaName{six, IPPROTO_ESP, 0x12345678}));
+  EXPECT_EQ(read(ipv6(IPPROTO_AH, ah)), (SaName{six, IPPROTO_AH, 0x12345678}));
 }
 
 TEST(SaOf, NobodysIsRead) {

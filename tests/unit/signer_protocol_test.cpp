@@ -59,6 +59,7 @@ std::vector<Sample> samples() {
   up("hello", Hello{1, 4, test::counted<16>(0x20)});
   up("sign_request", SignRequest{0x0102030405060708, 0xa1a2a3a4, test::counted<153>(0x30)});
   up("status", Status{1, 2, 3, 4, 0xf102030405060708});
+  up("applied", Applied{0x01020304});
   down("welcome", Welcome{});
   down("peer", test::peer());
   down("peer without addresses", Peer{7, Mode::off, {}});
@@ -115,7 +116,7 @@ TEST(SignerProtocol, RefusesMoreThanAMessageMayHave) {
 }
 
 // The first byte that is a number of docs/PROTOCOL.md, and no other.
-TEST(SignerProtocol, KnowsElevenTypes) {
+TEST(SignerProtocol, KnowsTheDocumentsTypes) {
   int known = 0;
   for (int type = 0; type < 256; ++type) {
     for (const auto& decode : {from_signer, from_keymsd}) {
@@ -123,7 +124,7 @@ TEST(SignerProtocol, KnowsElevenTypes) {
       if (outcome.error.find("does not send") == std::string::npos) ++known;
     }
   }
-  EXPECT_EQ(known, 11);
+  EXPECT_EQ(known, 12);
 }
 
 struct Field {

@@ -80,6 +80,7 @@ class Wrong(unittest.TestCase):
                 (("packet", "verify", "--in"), "--in takes one FILE"),
                 (("packet", "sign", "--in", "a", "--in", "b"), "--in takes one FILE"),
                 (("packet", "verify", "--key"), "--key needs a FILE"),
+                (("policy", "diff", "before"), "FILE takes 2 of them"),
                 (("completion", "tcsh"), "tcsh not in {bash,zsh,fish}")):
             with self.subTest(arguments=arguments):
                 self.assertIn(told, self.refused(*arguments))

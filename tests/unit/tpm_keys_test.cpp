@@ -23,6 +23,7 @@
 #include "tpm/device/nv.h"
 #include "tpm/device/pcr_commands.h"
 #include "tpm/device/signing_key.h"
+#include "tpm/evidence/public_area.h"
 #include "tpm/seal/nv_counter.h"
 
 namespace {
@@ -155,6 +156,9 @@ TEST_F(Keys, CertificatesAreReadAsTheyLie) {
   EXPECT_TRUE(std::ranges::equal(blobs.certificates.front().bytes, bytes(content)));
   ASSERT_EQ(blobs.chain.size(), 1U);
   EXPECT_EQ(blobs.chain.front().index, 0x01c00101U);
+  const auto area = get(cs::tpm::NvPublic::parse(get(read_nv_public(tpm(), 0x01c00016))));
+  EXPECT_EQ(area.index, 0x01c00016U);
+  EXPECT_EQ(area.size, content.size());
   const auto none = read_nv(tpm(), 0x01c0000a);
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().kind(), ErrorKind::not_found);

@@ -49,14 +49,16 @@ class TpmRootSignerTest : public ::testing::Test {
                            return tpm::SigningKey::create(device, session, policy_);
                          })
                 .get());
-    get(signer_->open(key()));
+    open();
   }
   // A test that has failed may leave it held.
   void TearDown() override { release(); }
 
-  TpmRootSigner::Key key() {
-    return {scope, lanes, clock_.boot() + std::chrono::hours(1), tpm::SigningKey(blobs_, policy_)};
+  StatementSigner::Opening opening() const {
+    return {scope, clock_.boot() + std::chrono::hours(1),
+            std::make_shared<StatementCheck>(scope, lanes)};
   }
+  void open() { get(signer_->open(opening(), tpm::SigningKey(blobs_, policy_))); }
   // The TPM does nothing until release().
   void hold() {
     held_.emplace();
@@ -120,9 +122,9 @@ TEST_F(TpmRootSignerTest, SignsStatementsOfItsKeysOnly) {
   clock_.advance(std::chrono::hours(1));
   signer_->take(request(8));
   EXPECT_EQ(only_status(), SignStatus::unknown_key);
-  TpmRootSigner::Key ed25519 = key();
+  StatementSigner::Opening ed25519 = opening();
   ed25519.scope.suite = Suite::ed25519_node16;
-  EXPECT_FALSE(signer_->open(std::move(ed25519)).ok());
+  EXPECT_FALSE(signer_->opener(blobs_, policy_)(ed25519).ok());
 }
 
 TEST_F(TpmRootSignerTest, IsBusyAboveItsLimit) {
@@ -148,13 +150,36 @@ TEST_F(TpmRootSignerTest, WhatEndsMeanwhileHasNotSigned) {
   };
   with_one_under_way(0, [&] { signer_->close(scope.key); });
   EXPECT_EQ(only_status(), SignStatus::unknown_key);
-  get(signer_->open(key()));
-  with_one_under_way(1, [&] { get(signer_->open(key())); });
+  open();
+  with_one_under_way(1, [&] { open(); });
   EXPECT_EQ(only_status(), SignStatus::unknown_key);
-  with_one_under_way(2, [&] { signer_->forget_requests(); });
+  with_one_under_way(2, [&] { signer_->clear(); });
   signer_->take(request(3));
-  EXPECT_EQ(collect(1).front().reply.ticket, request(3).ticket);
+  const SignReply reply = collect(1).front().reply;
+  EXPECT_EQ(reply.ticket, request(3).ticket);
+  EXPECT_EQ(reply.status, SignStatus::unknown_key);
+  open();
   with_one_under_way(4, [&] { clock_.advance(std::chrono::hours(1)); });
+  EXPECT_EQ(only_status(), SignStatus::unknown_key);
+}
+
+// A renewal shortens its end while it signs.
+TEST_F(TpmRootSignerTest, OpenedWithTheSameCheckAKeyGoesOnToItsNewEnd) {
+  StatementSigner::Opening same = opening();
+  const auto open_same = signer_->opener(blobs_, policy_);
+  get(open_same(same));
+  hold();
+  signer_->take(request(1));
+  same.end = clock_.boot() + std::chrono::minutes(1);
+  get(open_same(same));
+  release();
+  EXPECT_EQ(only_status(), SignStatus::done);
+  signer_->clear();
+  get(open_same(same));
+  signer_->take(request(1));
+  EXPECT_EQ(only_status(), SignStatus::batch_repeated) << "its lanes remember";
+  clock_.advance(std::chrono::minutes(1));
+  signer_->take(request(2));
   EXPECT_EQ(only_status(), SignStatus::unknown_key);
 }
 

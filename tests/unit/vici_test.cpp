@@ -216,6 +216,46 @@ TEST_F(ViciClient, AsksForTheVersion) {
   EXPECT_EQ(answer.at("ikesas.total"), "3");
 }
 
+TEST_F(ViciClient, ListsIkeSasWithoutChildrenToo) {
+  Client asked = client();
+  const std::string event = "\x07\x07list-sa"s;
+  const auto ike = [](const std::string& id) {
+    return section("lab") + value("uniqueid", id) + value("local-host", "192.0.2.1") +
+           value("remote-host", "192.0.2.2") + section("child-sas") + section("net-1") +
+           value("uniqueid", "9") + end() + end() + end();
+  };
+  says("\x05"s);
+  says(event + ike("7"));
+  says(event + section("lab") + value("uniqueid", "8") + end());
+  says("\x01"s);
+  says("\x05"s);
+  const auto all = get(asked.list_ike_sas());
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all[0].name, "lab");
+  EXPECT_EQ(all[0].id, 7U);
+  EXPECT_EQ(all[0].remote->text(), "192.0.2.2");
+  EXPECT_EQ(all[1].id, 8U);
+  EXPECT_FALSE(all[1].remote);
+  for (const char* id : {"", "x", "-1", "4294967296"}) {
+    EXPECT_FALSE(parse_ike_sa(bytes_of(ike(id))).ok()) << id;
+  }
+}
+
+TEST_F(ViciClient, EndsAnIkeSaWithoutWaiting) {
+  Client asked = client();
+  says("\x01"s + value("success", "yes"));
+  get(asked.terminate(7));
+  EXPECT_EQ(heard(),
+            "\0\0\0\x2f\0\x09terminate\x03\x06ike-id\0\x01"
+            "7\x03\x05"
+            "force\0\x03yes\x03\x07timeout\0\x02-1"s);
+  says("\x01"s + value("success", "no") + value("errmsg", "no matching SAs to terminate found"));
+  const auto none = asked.terminate(8);
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind(), ErrorKind::not_found);
+  EXPECT_NE(none.error().message().find("no matching SAs"), std::string::npos);
+}
+
 TEST_F(ViciClient, DoesNotBelieveALength) {
   Client asked = client();
   says_bare("\0\x08\0\x01"s);

@@ -6,6 +6,8 @@
 //   cs-xfrm-probe follow left|right AGREEMENT.json     a line for each drift that begins or ends
 //   cs-xfrm-probe measure left|right AGREEMENT.json    what reading and canonicalising cost,
 //   against ip
+//
+// In place of the JSON a core policy's text, POLICY.toml; its first gateway is the left end.
 #include <poll.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "keyms/policy/toml.h"
 #include "tests/lab/probe/agreement_json.h"
 #include "xfrm/agreement/compare.h"
 #include "xfrm/canonical/canonical.h"
@@ -144,10 +147,16 @@ Result<void> measure(const Expected& expected) {
   return {};
 }
 
-Result<void> run(const std::string& verb, const std::string& end, const std::string& file) {
+Result<Agreement> read_agreement(const std::string& file) {
   std::ostringstream text;
   text << std::ifstream(file).rdbuf();
-  CS_TRY(const Agreement agreement, test::parse_agreement(text.str()));
+  if (!file.ends_with(".toml")) return test::parse_agreement(text.str());
+  CS_TRY(keyms::CorePolicy policy, keyms::parse_toml_policy(text.str(), file));
+  return std::move(policy.agreement);
+}
+
+Result<void> run(const std::string& verb, const std::string& end, const std::string& file) {
+  CS_TRY(const Agreement agreement, read_agreement(file));
   CS_TRY(const Expected expected, expect(agreement, end == "left" ? End::left : End::right));
   if (verb == "measure") return measure(expected);
   return verb == "compare" ? compare_once(expected) : follow(expected);

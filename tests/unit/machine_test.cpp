@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "keyms/daemon/machine.h"
+
+#include <gtest/gtest.h>
+
+#include "keyms/evidence/verifier.h"
+#include "keyms/policy/encode.h"
+#include "tests/support/require.h"
+#include "tests/support/swtpm.h"
+#include "tests/support/unwrap.h"
+#include "tests/unit/policy_samples.h"
+#include "tests/unit/signer_messages.h"
+#include "tests/unit/temporary_directory.h"
+#include "tpm/device/pcr_commands.h"
+
+namespace cs::keyms {
+namespace {
+
+using test::get;
+
+// A gateway with a TPM and a state directory of its own.
+class Box {
+ public:
+  explicit Box(std::string name) : ne_id(std::move(name)), swtpm(get(test::Swtpm::start())) {
+    options.config = get(parse_daemon_config("", "a test"));
+    options.config.state_directory = directory.file("state");
+    options.config.boot_log.clear();
+    options.configuration = test::counted<32>(0x77);
+    options.clock = &clock;
+    connect();
+  }
+  void connect() {
+    tpm::DeviceOptions to;
+    to.tcti = swtpm.tcti();
+    device.emplace(get(tpm::Device::open(to)));
+  }
+  std::vector<std::string> set_up() { return get(Machine::set_up(*device, options, ne_id)); }
+  Machine& open() {
+    machine.reset();
+    machine = get(Machine::open(*device, options));
+    return *machine;
+  }
+  // A loss of power, and the next boot.
+  void reboot() {
+    machine.reset();
+    device.reset();
+    swtpm.kill();
+    get(swtpm.power_on());
+    connect();
+  }
+  Machine::Facts facts() { return get(machine->facts(*device)); }
+  std::string refusal() {
+    machine.reset();
+    auto opened = Machine::open(*device, options);
+    return opened.ok() ? "opened" : opened.error().message();
+  }
+
+  SystemClock clock;
+  std::string ne_id;
+  test::TemporaryDirectory directory;
+  test::Swtpm swtpm;
+  std::optional<tpm::Device> device;
+  Machine::Options options;
+  std::unique_ptr<Machine> machine;
+};
+
+class MachineTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { test::require::programs({"swtpm"}); }
+
+  MachineTest() {
+    for (Box* box : {&berlin, &hamburg}) {
+      box->set_up();
+      box->open();
+    }
+  }
+  // Between the two, who need no proof: their TPMs have no certificate.
+  CorePolicy policy(std::uint64_t version) {
+    CorePolicy made = test::sample_policy();
+    made.version = version;
+    made.predecessor.reset();
+    if (version > 1) made.predecessor = test::counted<32>(static_cast<std::uint8_t>(version));
+    const std::array boxes{&berlin, &hamburg};
+    for (std::size_t i = 0; i < 2; ++i) {
+      Gateway& gateway = made.gateways.at(i);
+      gateway.ne_id = boxes.at(i)->ne_id;
+      gateway.attestation_key = boxes.at(i)->facts().attestation_key;
+      gateway.authority.reset();
+      gateway.proof = Proof::optional;
+      gateway.boot.clear();
+      gateway.ima.reset();
+      gateway.static_pcr = 15;
+      gateway.event_register = {tpm::CelRegister::Kind::pcr, 13};
+    }
+    made.signing = {};
+    normalise(made);
+    return made;
+  }
+  Bytes agreement(const CorePolicy& made) {
+    AgreementFile file;
+    file.policy = get(encode(made));
+    file.signatures[0] = get(berlin.machine->sign_policy(*berlin.device, made));
+    file.signatures[1] = get(hamburg.machine->sign_policy(*hamburg.device, made));
+    return get(encode(file));
+  }
+  void apply(std::uint64_t version) {
+    const Bytes agreed = agreement(policy(version));
+    for (Box* box : {&berlin, &hamburg}) get(box->machine->apply(*box->device, agreed));
+  }
+
+  Box berlin{"berlin"};
+  Box hamburg{"hamburg"};
+};
+
+TEST_F(MachineTest, SettingUpAgainMakesNothing) {
+  EXPECT_EQ(berlin.facts().ne_id, "berlin");
+  EXPECT_TRUE(berlin.facts().policies.empty());
+  EXPECT_FALSE(berlin.facts().unlike);
+  const auto key = berlin.facts().attestation_key;
+  berlin.machine.reset();
+  EXPECT_TRUE(berlin.set_up().empty());
+  berlin.open();
+  EXPECT_EQ(berlin.facts().attestation_key, key);
+  berlin.machine.reset();
+  const auto other = Machine::set_up(*berlin.device, berlin.options, "bremen");
+  ASSERT_FALSE(other.ok());
+  EXPECT_EQ(other.error().kind(), ErrorKind::exists);
+}
+
+TEST_F(MachineTest, WhatIsInForceIsSoAfterRestartAndReboot) {
+  apply(1);
+  const auto check = [&](const char* when) {
+    const auto facts = hamburg.facts();
+    ASSERT_EQ(facts.policies.size(), 1U) << when;
+    EXPECT_EQ(facts.policies[0].state, PolicyState::in_force) << when;
+    EXPECT_EQ(facts.policies[0].peer().ne_id, "berlin") << when;
+    EXPECT_FALSE(facts.unlike) << when << ": " << *facts.unlike;
+  };
+  check("applied");
+  hamburg.open();
+  check("restarted");
+  hamburg.reboot();
+  hamburg.open();
+  check("rebooted");
+  hamburg.open();
+  check("restarted after that");
+}
+
+TEST_F(MachineTest, APlanSaysWhatTheRegisterWillBe) {
+  const Bytes agreed = agreement(policy(1));
+  const Plan plan = get(berlin.machine->plan(*berlin.device, agreed));
+  EXPECT_EQ(plan.peer, "hamburg");
+  ASSERT_EQ(plan.changes.size(), 1U);
+  EXPECT_TRUE(berlin.facts().policies.empty()) << "a plan changes nothing";
+  const auto static_value = [&] {
+    const auto selection = get(tpm::PcrSelection::parse("sha256:15"));
+    return *get(read_pcrs(*berlin.device, selection)).find(tpm::HashAlgorithm::sha256, 15);
+  };
+  get(berlin.machine->apply(*berlin.device, agreed));
+  EXPECT_EQ(static_value(), plan.now);
+  berlin.reboot();
+  berlin.open();
+  EXPECT_EQ(static_value(), plan.at_start);
+}
+
+TEST_F(MachineTest, ANewerPolicyTakesTheOldOnesPlaceAndNoneGoesBack) {
+  apply(1);
+  const Bytes first = agreement(policy(1));
+  apply(2);
+  EXPECT_EQ(berlin.facts().policies.size(), 1U);
+  EXPECT_EQ(berlin.facts().policies[0].policy.version, 2U);
+  EXPECT_FALSE(berlin.facts().unlike);
+  const auto back = berlin.machine->apply(*berlin.device, first);
+  ASSERT_FALSE(back.ok());
+  EXPECT_EQ(back.error().kind(), ErrorKind::denied);
+  berlin.reboot();
+  berlin.open();
+  EXPECT_EQ(berlin.facts().policies[0].policy.version, 2U);
+  EXPECT_FALSE(berlin.facts().unlike);
+}
+
+TEST_F(MachineTest, APolicyOfOthersOrUnsignedIsRefused) {
+  CorePolicy made = policy(1);
+  AgreementFile file;
+  file.policy = get(encode(made));
+  file.signatures[0] = get(berlin.machine->sign_policy(*berlin.device, made));
+  EXPECT_FALSE(berlin.machine->apply(*berlin.device, get(encode(file))).ok());
+  made.gateways[0].attestation_key = hamburg.facts().attestation_key;
+  EXPECT_EQ(berlin.machine->sign_policy(*berlin.device, made).error().kind(), ErrorKind::denied);
+  made.gateways[0].ne_id = "aachen";
+  EXPECT_EQ(berlin.machine->sign_policy(*berlin.device, made).error().kind(), ErrorKind::denied);
+}
+
+class Showing : public MachineTest {
+ protected:
+  Showing() {
+    apply(1);
+    const Hash certificate = test::counted<32>(0x21);
+    const auto now = static_cast<std::uint64_t>(to_time_t(berlin.clock.wall()));
+    endpoint = {"berlin", certificate, now - 10, now + 3600};
+    signed_endpoint = get(berlin.machine->endpoint_valid(*berlin.device, endpoint));
+    get(berlin.machine->measured(*berlin.device, terms().measured));
+  }
+  Machine::ShowTerms terms() {
+    Machine::ShowTerms out;
+    const auto facts = berlin.facts();
+    out.gateway = facts.policies[0].ours();
+    out.signing = facts.policies[0].policy.signing;
+    out.peer = "hamburg";
+    out.request.key_id = 77;
+    out.measured = test::counted<32>(0x31);
+    return out;
+  }
+  // By the one who has shown this.
+  Appraisal judged(const Machine::Shown& shown) {
+    const auto facts = hamburg.facts();
+    const HeldPolicy& held = facts.policies[0];
+    Evidence evidence;
+    const Bytes ak = berlin.facts().ak_public;
+    evidence.ne_id = "berlin";
+    evidence.attestation_key = ak;
+    evidence.endpoint = signed_endpoint.view();
+    evidence.quote = {shown.message.quote.attest, shown.message.quote.signature};
+    evidence.values = shown.message.values;
+    evidence.session_key = {shown.statement.suite,
+                            shown.statement.public_key,
+                            shown.statement.not_after,
+                            shown.statement.lifetime_ms,
+                            {}};
+    evidence.spd = shown.statement.measurement;
+    evidence.wall_clock = shown.statement.wall_clock;
+    evidence.logs.boot = shown.logs[0];
+    evidence.logs.static_log = shown.logs[1];
+    evidence.logs.event_log = shown.logs[2];
+    const Expectations expected{
+        .policy = held.policy,
+        .core_properties = held.value,
+        .of = other(held.end),
+        .qualifying = qualifying_data(terms().request.context, shown.message.statement),
+        .channel_certificate = endpoint.certificate,
+        .clock = hamburg.clock};
+    return appraise(evidence, expected, nullptr);
+  }
+
+  EndpointStatement endpoint;
+  Signed signed_endpoint;
+};
+
+TEST_F(Showing, WhatItShowsIsGoodForTheOtherGateway) {
+  const Machine::Shown shown = get(berlin.machine->show(*berlin.device, terms()));
+  const Appraisal appraisal = judged(shown);
+  for (const Criterion criterion : appraisal.refused())
+    ADD_FAILURE() << text_of(criterion).code << ": " << appraisal.of(criterion).sentence;
+  EXPECT_TRUE(appraisal.granted());
+  const SecretBytes key = get(berlin.machine->fetch_key(*berlin.device, 77));
+  EXPECT_EQ(key.size(), private_key_size);
+}
+
+TEST_F(Showing, AfterDriftItIsRefusedAndKeysAreNoLongerFetched) {
+  const Machine::ShowTerms shows = terms();
+  get(berlin.machine->show(*berlin.device, shows));
+  const std::set<xfrm::Difference> drift{
+      {xfrm::Code::policy_in_clear, "lan", "10.1.0.0/16 goes in clear"}};
+  get(berlin.machine->found(*berlin.device, drift));
+  EXPECT_FALSE(berlin.machine->fetch_key(*berlin.device, 77).ok());
+  EXPECT_FALSE(berlin.machine->show(*berlin.device, shows).ok()) << "no key could be kept";
+  get(berlin.machine->found(*berlin.device, {}));
+  EXPECT_FALSE(berlin.machine->fetch_key(*berlin.device, 77).ok()) << "healing does not unseal";
+  EXPECT_NE(berlin.refusal(), "opened");
+  berlin.reboot();
+  berlin.open();
+  EXPECT_EQ(get(berlin.machine->fetch_key(*berlin.device, 77)).size(), private_key_size);
+}
+
+TEST_F(Showing, ARevokedCertificateIsSeen) {
+  get(berlin.machine->endpoint_revoked(*berlin.device, endpoint.certificate));
+  const Appraisal appraisal = judged(get(berlin.machine->show(*berlin.device, terms())));
+  EXPECT_FALSE(appraisal.granted());
+  EXPECT_EQ(appraisal.refused().front(), Criterion::certificate_revoked);
+}
+
+TEST_F(Showing, AnEditedConfigurationHoldsFromTheNextStartOn) {
+  berlin.options.configuration = test::counted<32>(0x99);
+  berlin.open();
+  EXPECT_TRUE(berlin.facts().unlike) << "this boot has measured the other one";
+  berlin.reboot();
+  berlin.open();
+  EXPECT_FALSE(berlin.facts().unlike);
+}
+
+}  // namespace
+}  // namespace cs::keyms
