@@ -1,34 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "keyms/daemon/machine.h"
 
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
+#include "keyms/daemon/machine_notes.h"
 #include "keyms/daemon/session_key.h"
 #include "keyms/evidence/registers.h"
-#include "keyms/measure/predict.h"
-#include "keyms/policy/difference.h"
-#include "keyms/policy/encode.h"
+#include "keyms/policy/words.h"
 #include "keyms/session/key_schedule.h"
 #include "tpm/device/pcr_commands.h"
 #include "tpm/evidence/name.h"
-#include "tpm/seal/counter_area.h"
-#include "tpm/seal/nv_counter.h"
+#include "tpm/logs/boot_log.h"
 #include "tpm/small_file.h"
 
 namespace cs::keyms {
 namespace {
 
-constexpr std::string_view ak_auth = "attestation-key-auth";
-constexpr std::size_t auth_size = 32;
 constexpr std::size_t max_auth_file = 128;
 constexpr std::uint16_t last_lane = 1023;
-constexpr std::uint32_t store_counter = tpm::first_counter_index;
 
 // An auth value from a file: its first line.
 Result<tpm::Auth> read_auth(const std::string& path) {
@@ -41,24 +31,47 @@ Result<tpm::Auth> read_auth(const std::string& path) {
   return tpm::Auth(std::make_shared<const SecretBytes>(std::move(copied).value()));
 }
 
+// As sealing_state() makes it.
 tpm::PcrSelection with_static(tpm::PcrSelection selection, std::uint32_t pcr) {
-  for (auto& bank : selection.banks) {
-    if (bank.algorithm == tpm::HashAlgorithm::sha256) bank.registers |= 1U << pcr;
+  const auto bank = std::ranges::find(selection.banks, tpm::HashAlgorithm::sha256,
+                                      &tpm::PcrSelection::Bank::algorithm);
+  if (bank == selection.banks.end()) {
+    selection.banks.push_back({tpm::HashAlgorithm::sha256, 1U << pcr});
+  } else {
+    bank->registers |= 1U << pcr;
   }
   return selection;
 }
 
-Hash hash_of(const tpm::Digest& digest) {
-  Hash out{};
-  std::ranges::copy(digest.bytes(), out.begin());
-  return out;
+}  // namespace
+
+Machine::Machine(Options options)
+    : options_(std::move(options)),
+      srk_(tpm::storage_root_key()),
+      session_(tpm::storage_root_key()) {}
+
+Result<std::unique_ptr<Machine>> Machine::open_locked(tpm::Device& device, const Options& options) {
+  std::unique_ptr<Machine> made(new Machine(options));
+  CS_CHECK(made->begin(device));
+  return made;
 }
 
-Result<tpm::Digest> digest_of(const Hash& hash) {
-  return tpm::Digest::from(tpm::HashAlgorithm::sha256, hash);
+Result<std::unique_ptr<Machine>> Machine::open(tpm::Device& device, const Options& options) {
+  CS_TRY(auto made, open_locked(device, options));
+  CS_CHECK(made->complete(device));
+  return made;
 }
 
-RegisterOptions register_options(const DaemonConfig& config) {
+Result<void> Machine::read_secrets() {
+  CS_TRY(owner_, read_auth(options_.config.owner_auth));
+  CS_TRY(endorsement_, read_auth(options_.config.endorsement_auth));
+  srk_ = tpm::storage_root_key(owner_);
+  session_ = tpm::SaltedSession(tpm::storage_root_key(owner_));
+  return {};
+}
+
+RegisterOptions Machine::register_options() const {
+  const DaemonConfig& config = options_.config;
   RegisterOptions out;
   out.static_pcr = config.static_pcr;
   out.events = config.event_register;
@@ -69,17 +82,21 @@ RegisterOptions register_options(const DaemonConfig& config) {
   return out;
 }
 
-}  // namespace
+InForce Machine::in_force() const {
+  InForce out;
+  for (const tpm::Digest& digest : store_->clear().core_properties)
+    out.policies.insert(to_hash(digest));
+  out.configuration = options_.configuration;
+  return out;
+}
 
-Machine::Machine(Options options)
-    : options_(std::move(options)),
-      srk_(tpm::storage_root_key()),
-      session_(tpm::storage_root_key()) {}
-
-Result<std::unique_ptr<Machine>> Machine::open(tpm::Device& device, const Options& options) {
-  std::unique_ptr<Machine> made(new Machine(options));
-  CS_CHECK(made->start(device));
-  return made;
+// The registers come first: without them the store does not open.
+Result<void> Machine::begin(tpm::Device& device) {
+  CS_CHECK(read_secrets());
+  CS_TRY(store_, Store::open({options_.config.store(), owner_, options_.clock}));
+  ne_id_ = store_->clear().ne_id;
+  CS_TRY(registers_, Registers::open(device, register_options(), in_force()));
+  return {};
 }
 
 UnlockTerms Machine::unlock_terms() const {
@@ -88,81 +105,59 @@ UnlockTerms Machine::unlock_terms() const {
   return terms;
 }
 
+// Once more where it is refused, with the logs: so that it says since which event.
 Result<Unlocked> Machine::unlock(tpm::Device& device) {
-  return store_->unlock(device, srk_, unlock_terms());
+  auto opened = store_->unlock(device, srk_, unlock_terms());
+  if (opened.ok() || opened.error().kind() != ErrorKind::denied) return opened;
+  UnlockTerms terms = unlock_terms();
+  const auto boot = tpm::read_file_from(options_.config.boot_log, 0, tpm::most_boot_log);
+  const auto own = registers_ ? registers_->static_log() : Bytes();
+  if (boot.ok()) terms.logs.boot = *boot;
+  if (own.ok()) terms.logs.own = *own;
+  opened = store_->unlock(device, srk_, terms);
+  if (opened.ok() || opened.error().kind() != ErrorKind::denied) return opened;
+  return std::move(opened).error().with_hint(
+      "reboot, if this boot has drifted; countersign recover tells what else there is");
 }
 
-InForce Machine::in_force() const {
-  InForce out;
-  for (const tpm::Digest& digest : store_->clear().core_properties)
-    out.policies.insert(hash_of(digest));
-  out.configuration = options_.configuration;
-  return out;
+Result<void> Machine::try_unlock(tpm::Device& device) {
+  if (!attestation_key_) return complete(device);
+  CS_TRY([[maybe_unused]] const Unlocked unlocked, unlock(device));
+  return {};
 }
 
-// The registers come first: without them the store does not open.
-Result<void> Machine::start(tpm::Device& device) {
-  const DaemonConfig& config = options_.config;
-  CS_TRY(owner_, read_auth(config.owner_auth));
-  CS_TRY(endorsement_, read_auth(config.endorsement_auth));
-  srk_ = tpm::storage_root_key(owner_);
-  session_ = tpm::SaltedSession(tpm::storage_root_key(owner_));
-  CS_TRY(store_, Store::open({config.store(), owner_, options_.clock}));
-  ne_id_ = store_->clear().ne_id;
-  InForce wanted = in_force();
-  CS_TRY(registers_, Registers::open(device, register_options(config), wanted));
+// Drift that went before, and was healed, stays in the register: nothing is sealed to that.
+Result<void> Machine::complete(tpm::Device& device) {
   CS_TRY(Unlocked unlocked, unlock(device));
-  for (const KeptPolicy& kept : unlocked.book().policies()) {
-    if (kept.state == PolicyState::retired) wanted.retired.insert(hash_of(kept.core_properties));
-  }
+  const InForce wanted = in_force_of(unlocked.book());
   registers_.reset();
-  CS_TRY(registers_, Registers::open(device, register_options(config), wanted));
+  CS_TRY(registers_, Registers::open(device, register_options(), wanted));
+  CS_CHECK(extend_in_force(device));
+  CS_TRY(const auto states, sealed_to(device, wanted));
+  CS_TRY(const bool same, is_sealed_to(states));
+  // A configuration that was edited is in the register from the next start on: so that the store
+  // opens then, too.
+  if (!same) CS_CHECK(seal_to(device, unlocked, unlocked.book(), states));
   CS_TRY(const tpm::Unsealed auth, unlocked.get({RowKind::note, ak_auth}));
   CS_TRY(SecretBytes secret, SecretBytes::copy_of(auth.bytes()));
   tpm::AttestationKey::Options key;
   key.auth = std::make_shared<const SecretBytes>(std::move(secret));
   key.endorsement = endorsement_;
   attestation_key_.emplace(store_->clear().attestation_key, key, session_);
-  // A configuration that was edited is in the register from the next start on: so that the store
-  // opens then, too.
-  CS_TRY(const auto states, sealed_to(device, wanted));
-  CS_TRY(const auto now, store_->sealed_to());
-  const bool same = std::ranges::all_of(states, [&](const tpm::SealPolicy& state) {
-    return std::ranges::any_of(
-        now, [&](const tpm::SealPolicy& one) { return one.digest() == state.digest(); });
-  });
-  if (same) return {};
-  Contents contents{store_->clear(), unlocked.book(), states};
-  CS_TRY(contents.clear.configuration, digest_of(options_.configuration));
-  CS_CHECK(unlocked.write(device, srk_, std::move(contents)));
-  CS_TRY(Unlocked again, unlock(device));
-  return again.keep({RowKind::note, ak_auth}, key.auth->bytes());
+  return {};
 }
 
-// As the machine is now, and as it will be at the next start with this in force.
-Result<std::vector<tpm::SealPolicy>> Machine::sealed_to(tpm::Device& device,
-                                                        const InForce& next) const {
-  const DaemonConfig& config = options_.config;
-  CS_TRY(const tpm::PcrValues values, tpm::read_pcrs(device, config.boot_registers));
-  CS_TRY(const tpm::PcrState boot, tpm::PcrState::of(config.boot_registers, values));
-  CS_TRY(const Bytes log, registers_->static_log());
-  CS_TRY(const tpm::PcrState now, sealing_state(boot, config.static_pcr, log));
-  CS_TRY(const Bytes at_start,
-         log_of_start({config.static_pcr, device.capabilities().banks, config.explained_static},
-                      next));
-  CS_TRY(const tpm::PcrState later, sealing_state(boot, config.static_pcr, at_start));
-  std::vector<tpm::SealPolicy> out{{now}};
-  if (later.composite() != now.composite()) out.push_back({later});
-  return out;
+// What an apply that was killed has left out.
+Result<void> Machine::extend_in_force(tpm::Device& device) {
+  if (!registers_->static_story().configuration()) return {};
+  for (const Hash& value : in_force().policies) CS_CHECK(registers_->apply(device, value));
+  return {};
 }
 
-Result<HeldPolicy> Machine::read_policy(const KeptPolicy& kept) const {
-  CS_TRY(AgreementVerdict agreed, read_agreed(kept.agreement));
-  HeldPolicy out{std::move(agreed.policy), agreed.value, kept.state, xfrm::End::left};
-  const auto end = end_of(out.policy, ne_id_);
-  if (!end) return Error(ErrorKind::invalid, "a policy in the store is none of " + ne_id_);
-  out.end = *end;
-  return out;
+Result<tpm::AttestationKey*> Machine::attestation_key() {
+  if (attestation_key_) return &*attestation_key_;
+  return Error(ErrorKind::closed, "the store is locked, and the attestation key's auth value in it")
+      .with_hint("countersign status says why");
 }
 
 Result<Machine::Facts> Machine::facts(tpm::Device& device) {
@@ -190,12 +185,21 @@ Result<Machine::Facts> Machine::facts(tpm::Device& device) {
 }
 
 Result<Signed> Machine::endpoint_valid(tpm::Device& device, const EndpointStatement& statement) {
+  CS_TRY(tpm::AttestationKey* const key, attestation_key());
   CS_CHECK(registers_->certificate_valid(device, statement.certificate));
-  return sign_endpoint(device, *attestation_key_, statement);
+  return sign_endpoint(device, *key, statement);
 }
 
 Result<void> Machine::endpoint_revoked(tpm::Device& device, const Hash& certificate) {
   return registers_->certificate_revoked(device, certificate);
+}
+
+Result<void> Machine::revoke_others(tpm::Device& device, const std::set<Hash>& but) {
+  const RegisterStory::Certificates valid = registers_->event_story().valid();
+  for (const auto& [certificate, record] : valid) {
+    if (!but.contains(certificate)) CS_CHECK(registers_->certificate_revoked(device, certificate));
+  }
+  return {};
 }
 
 namespace {
@@ -245,16 +249,20 @@ Result<ResidentKey> Machine::make_resident_key(tpm::Device& device, const ShowTe
   return out;
 }
 
-Result<void> Machine::add_endorsement(tpm::Device& device, Shown& shown) {
+Result<const ShownEndorsement*> Machine::endorsement(tpm::Device& device) {
   if (!endorsement_shown_) {
-    auto read = read_endorsement(device, endorsement_);
-    // Without one the verifier says what it thinks of that.
-    if (!read.ok() && read.error().kind() == ErrorKind::not_found) return {};
-    if (!read.ok()) return std::move(read).error();
-    endorsement_shown_ = std::move(read).value();
+    CS_TRY(endorsement_shown_, read_endorsement(device, endorsement_));
   }
-  shown.message.endorsement_key = endorsement_shown_->key;
-  shown.logs[static_cast<std::size_t>(Log::endorsement)] = endorsement_shown_->certificates;
+  return &*endorsement_shown_;
+}
+
+Result<void> Machine::add_endorsement(tpm::Device& device, Shown& shown) {
+  const auto read = endorsement(device);
+  // Without one the verifier says what it thinks of that.
+  if (!read.ok() && read.error().kind() == ErrorKind::not_found) return {};
+  if (!read.ok()) return read.error();
+  shown.message.endorsement_key = (*read)->key;
+  shown.logs[static_cast<std::size_t>(Log::endorsement)] = (*read)->certificates;
   return {};
 }
 
@@ -265,8 +273,8 @@ Result<Machine::Shown> Machine::show(tpm::Device& device, const ShowTerms& terms
   }
   Shown shown;
   shown.statement = statement_for(terms, *options_.clock);
-  Sources sources{terms.gateway, *attestation_key_, *registers_->own_static_log(),
-                  *registers_->own_event_log()};
+  CS_TRY(tpm::AttestationKey* const ak, attestation_key());
+  Sources sources{terms.gateway, *ak, *registers_->own_static_log(), *registers_->own_event_log()};
   std::optional<tpm::SigningKey> resident;
   if (terms.signing.mode == SigningMode::tpm) {
     CS_TRY(shown.resident, make_resident_key(device, terms, shown.statement));
@@ -308,9 +316,10 @@ Result<Machine::Shown> Machine::show(tpm::Device& device, const ShowTerms& terms
 }
 
 Result<SecretBytes> Machine::activate(tpm::Device& device, const CredentialFor& credential) {
-  CS_TRY(const ShownEndorsement shown, read_endorsement(device, endorsement_));
-  tpm::VolatileObject key = tpm::endorsement_key(shown.type, endorsement_);
-  return attestation_key_->activate(device, key, credential.id_object, credential.encrypted_secret);
+  CS_TRY(const ShownEndorsement* const shown, endorsement(device));
+  CS_TRY(tpm::AttestationKey* const ak, attestation_key());
+  tpm::VolatileObject key = tpm::endorsement_key(shown->type, endorsement_);
+  return ak->activate(device, key, credential.id_object, credential.encrypted_secret);
 }
 
 Result<SecretBytes> Machine::fetch_key(tpm::Device& device, std::uint32_t key) {
@@ -325,10 +334,42 @@ Result<void> Machine::drop_key(tpm::Device& device, std::uint32_t key) {
   return unlocked.drop_key(key);
 }
 
+Result<void> Machine::drop_all_keys(tpm::Device& device) {
+  CS_TRY(Unlocked unlocked, unlock(device));
+  return unlocked.drop_keys();
+}
+
 Result<void> Machine::keep_memory(tpm::Device& device, const std::string& peer,
                                   const Bytes& memory) {
   CS_TRY(Unlocked unlocked, unlock(device));
   return unlocked.keep({RowKind::peer_memory, peer}, memory);
+}
+
+namespace {
+
+Result<RowName> note_name(std::string_view name) {
+  if (std::ranges::find(own_notes, name) == own_notes.end()) return RowName{RowKind::note, name};
+  return Error(ErrorKind::invalid, "the note '" + std::string(name) + "' is the machine's own");
+}
+
+}  // namespace
+
+Result<std::optional<Bytes>> Machine::note(tpm::Device& device, const std::string& name) {
+  CS_TRY(const RowName row, note_name(name));
+  CS_TRY(const Unlocked unlocked, unlock(device));
+  return read_note(unlocked, row.name);
+}
+
+Result<void> Machine::keep_note(tpm::Device& device, const std::string& name, const Bytes& value) {
+  CS_TRY(const RowName row, note_name(name));
+  CS_TRY(Unlocked unlocked, unlock(device));
+  return unlocked.keep(row, value);
+}
+
+Result<void> Machine::drop_note(tpm::Device& device, const std::string& name) {
+  CS_TRY(const RowName row, note_name(name));
+  CS_TRY(Unlocked unlocked, unlock(device));
+  return unlocked.drop(row);
 }
 
 Result<void> Machine::found(tpm::Device& device, const std::set<xfrm::Difference>& all) {
@@ -340,7 +381,8 @@ Result<void> Machine::measured(tpm::Device& device, const Hash& policies) {
 }
 
 Result<void> Machine::reopen(tpm::Device& device) {
-  return registers_->reopen(device);
+  CS_CHECK(registers_->reopen(device));
+  return attestation_key_ ? extend_in_force(device) : Result<void>();
 }
 
 Result<std::vector<Bytes>> Machine::logs() const {
@@ -349,161 +391,44 @@ Result<std::vector<Bytes>> Machine::logs() const {
   return std::vector<Bytes>{std::move(statics), std::move(events)};
 }
 
-Result<PolicySignature> Machine::sign_policy(tpm::Device& device, const CorePolicy& policy) {
-  const auto end = end_of(policy, ne_id_);
-  if (!end) return Error(ErrorKind::denied, "the policy is none of " + ne_id_);
-  const tpm::KeyBlobs& blobs = store_->clear().attestation_key;
-  const ByteView area = tpm::without_size(blobs.public_part);
-  const auto& wanted = policy.gateways.at(index(*end)).attestation_key;
-  CS_TRY(const tpm::PublicArea parsed, tpm::PublicArea::parse(area));
-  const tpm::Name name = tpm::name_of(parsed);
-  if (wanted && *wanted != name) {
-    return Error(ErrorKind::denied, "the policy names another attestation key for " + ne_id_)
-        .with_hint("countersign status tells this gateway's; put it into the policy");
-  }
-  CS_TRY(const Bytes encoded, encode(policy));
-  PolicySignature out;
-  out.key.assign(area.begin(), area.end());
-  CS_TRY(out.signature, attestation_key_->sign(device, signed_document(encoded)));
-  return out;
-}
-
-// What a policy that both have signed would do to the book, and what would be in force then.
-Result<Machine::Next> Machine::next_after(const Book& book, ByteView agreement) const {
-  CS_TRY(AgreementVerdict agreed, read_agreed(agreement));
-  const auto end = end_of(agreed.policy, ne_id_);
-  if (!end) return Error(ErrorKind::denied, "the policy is none of " + ne_id_);
-  Next next;
-  next.book = book;
-  next.value = agreed.value;
-  next.plan.peer = agreed.policy.gateways.at(index(other(*end))).ne_id;
-  next.plan.version = agreed.policy.version;
-  next.plan.value = agreed.value;
-  CS_TRY(const tpm::Digest digest, digest_of(agreed.value));
-  if (const KeptPolicy* before = book.in_force(next.plan.peer)) {
-    CS_TRY(const HeldPolicy held, read_policy(*before));
-    next.instead = held.value;
-    for (const Change& one : changes(held.policy, agreed.policy))
-      next.plan.changes.push_back(one.sentence);
-  } else {
-    next.plan.changes.push_back("the first policy with " + next.plan.peer);
-  }
-  KeptPolicy kept{next.plan.peer, agreed.policy.version, digest};
-  kept.agreement.assign(agreement.begin(), agreement.end());
-  const auto is_kept = [&](const KeptPolicy& one) {
-    return one.peer == kept.peer && one.version == kept.version &&
-           one.core_properties == kept.core_properties;
-  };
-  if (std::ranges::none_of(book.policies(), is_kept)) CS_CHECK(next.book.agree(kept));
-  CS_CHECK(next.book.put_in_force(next.plan.peer, next.plan.version));
-  next.in_force.configuration = options_.configuration;
-  for (const tpm::Digest& one : next.book.core_properties())
-    next.in_force.policies.insert(hash_of(one));
-  return next;
-}
-
-// The states that the store has to open in: as the machine is, as it is once the register has been
-// extended, and as it will be from the next start on.
-Result<std::vector<tpm::SealPolicy>> Machine::states_of(tpm::Device& device, Next& next) const {
-  const DaemonConfig& config = options_.config;
-  CS_TRY(auto states, sealed_to(device, next.in_force));
-  CS_TRY(const tpm::PcrValues values, tpm::read_pcrs(device, config.boot_registers));
-  CS_TRY(const tpm::PcrState boot, tpm::PcrState::of(config.boot_registers, values));
-  CS_TRY(const Bytes log, registers_->static_log());
-  CS_TRY(const Bytes after, log_after(log, next.value));
-  CS_TRY(const tpm::PcrState state, sealing_state(boot, config.static_pcr, after));
-  const auto static_value = [&](const tpm::PcrState& of) {
-    return *of.values().find(tpm::HashAlgorithm::sha256, config.static_pcr);
-  };
-  next.plan.at_start = static_value(states.back().state);
-  next.plan.now = static_value(state);
-  states.push_back({state});
-  return states;
-}
-
-Result<Plan> Machine::plan(tpm::Device& device, ByteView agreement) {
-  CS_TRY(const Unlocked unlocked, unlock(device));
-  CS_TRY(Next next, next_after(unlocked.book(), agreement));
-  CS_TRY([[maybe_unused]] const auto states, states_of(device, next));
-  return std::move(next.plan);
-}
-
-// In the store first: whoever is killed in between finds there what the register still lacks.
-Result<Plan> Machine::apply(tpm::Device& device, ByteView agreement) {
-  CS_TRY(Unlocked unlocked, unlock(device));
-  CS_TRY(Next next, next_after(unlocked.book(), agreement));
-  CS_TRY(auto states, states_of(device, next));
-  Contents contents{store_->clear(), next.book, std::move(states)};
-  CS_TRY(contents.clear.configuration, digest_of(options_.configuration));
-  CS_CHECK(unlocked.write(device, srk_, std::move(contents)));
-  std::set<Hash> instead;
-  if (next.instead) instead.insert(*next.instead);
-  CS_CHECK(registers_->apply(device, next.value, instead));
-  return std::move(next.plan);
-}
-
 namespace {
 
-Result<void> make_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), S_IRWXU) == 0 || errno == EEXIST) return {};
-  return from_errno(errno, "making the directory " + path);
-}
-
-Result<tpm::Auth> draw_auth() {
-  CS_TRY(SecretBytes secret, SecretBytes::create(auth_size));
-  if (::getrandom(secret.bytes().data(), secret.size(), 0) != static_cast<ssize_t>(auth_size))
-    return from_errno(errno, "drawing an auth value");
-  return tpm::Auth(std::make_shared<const SecretBytes>(std::move(secret)));
+std::string text_of(const tpm::CelRegister& of) {
+  if (of.kind == tpm::CelRegister::Kind::pcr) return "PCR " + std::to_string(of.number);
+  return "NV index " + text(of).substr(std::string_view("nv:").size());
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> Machine::set_up(tpm::Device& device, const Options& options,
-                                                 const std::string& ne_id) {
-  const DaemonConfig& config = options.config;
-  if (!is_ne_id(ne_id)) {
-    return Error(ErrorKind::invalid, "\"" + ne_id + "\" is no NeID")
-        .with_hint("a lower-case letter, then lower-case letters, digits and '-', at most 16");
+Result<LogView> Machine::log_view(tpm::Device& device, StoryOf of) const {
+  const bool is_static = of == StoryOf::static_register;
+  LogView view;
+  view.name = is_static ? "static" : "event";
+  const tpm::OwnLog* const own =
+      is_static ? registers_->own_static_log() : registers_->own_event_log();
+  view.reg = is_static ? "PCR " + std::to_string(options_.config.static_pcr)
+                       : text_of(options_.config.event_register);
+  CS_TRY(const auto values, registers_->values(device, of));
+  const auto value = std::ranges::find(values, tpm::HashAlgorithm::sha256, &tpm::Digest::algorithm);
+  if (value != values.end()) view.value = value->hex();
+  auto log = is_static ? registers_->static_log() : registers_->event_log();
+  if (log.ok()) view.log = *std::move(log);
+  view.agrees = own != nullptr && own->values() == values;
+  const auto wanted = is_static ? registers_->as_wanted() : Result<void>();
+  if (own == nullptr) {
+    view.why = "its log could not be opened";
+  } else if (!view.agrees) {
+    view.why = "somebody else has extended it: only a reboot helps";
+  } else if (!wanted.ok()) {
+    view.why = wanted.error().message();
   }
-  CS_CHECK(make_directory(config.state_directory));
-  CS_CHECK(make_directory(config.logs()));
-  if (::access(config.store().c_str(), F_OK) == 0) {
-    CS_TRY(auto there, open(device, options));
-    if (there->ne_id_ == ne_id) return std::vector<std::string>();
-    return Error(ErrorKind::exists, "this gateway is " + there->ne_id_ + " already")
-        .with_hint("to begin anew: countersign recover");
-  }
-  std::unique_ptr<Machine> made(new Machine(options));
-  CS_CHECK(made->make_store(device, ne_id));
-  return std::vector<std::string>{
-      "a counter in the TPM, against stores that are put back",
-      "an attestation key, in the TPM's endorsement hierarchy",
-      "the sealed store " + config.store() + ", which opens in this state of the machine alone"};
+  return view;
 }
 
-Result<void> Machine::make_store(tpm::Device& device, const std::string& ne_id) {
-  const DaemonConfig& config = options_.config;
-  CS_TRY(owner_, read_auth(config.owner_auth));
-  CS_TRY(endorsement_, read_auth(config.endorsement_auth));
-  srk_ = tpm::storage_root_key(owner_);
-  session_ = tpm::SaltedSession(tpm::storage_root_key(owner_));
-  ne_id_ = ne_id;
-  CS_CHECK(tpm::define_counter(device, store_counter, owner_));
-  CS_TRY(tpm::Auth auth, draw_auth());
-  Contents contents;
-  contents.clear.ne_id = ne_id;
-  contents.clear.counter = store_counter;
-  CS_TRY(contents.clear.configuration, digest_of(options_.configuration));
-  CS_TRY(contents.clear.attestation_key,
-         tpm::AttestationKey::create(device, session_, {tpm::KeyType::p256, auth, endorsement_}));
-  InForce nothing;
-  nothing.configuration = options_.configuration;
-  CS_TRY(registers_, Registers::open(device, register_options(config), nothing));
-  CS_TRY(contents.sealed_to, sealed_to(device, nothing));
-  CS_TRY(store_, Store::create(device, srk_, {config.store(), owner_, options_.clock},
-                               std::move(contents)));
-  CS_TRY(Unlocked unlocked, unlock(device));
-  return unlocked.keep({RowKind::note, ak_auth}, auth->bytes());
+Result<std::vector<LogView>> Machine::log_view(tpm::Device& device) const {
+  CS_TRY(LogView statics, log_view(device, StoryOf::static_register));
+  CS_TRY(LogView events, log_view(device, StoryOf::event_register));
+  return std::vector<LogView>{std::move(statics), std::move(events)};
 }
 
 }  // namespace cs::keyms

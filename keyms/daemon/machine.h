@@ -55,6 +55,16 @@ struct Plan {
   tpm::Digest at_start{tpm::HashAlgorithm::sha256};
 };
 
+// A register's log, and whether the register bears it out.
+struct LogView {
+  std::string name;   // "static" or "event"
+  std::string reg;    // "PCR 15"
+  std::string value;  // of the register now, in hexadecimal: its bank SHA-256
+  bool agrees = false;
+  std::string why;  // it does not agree, or is not what is in force; empty: all is as it should be
+  Bytes log;
+};
+
 class Machine {
  public:
   struct Options {
@@ -77,6 +87,13 @@ class Machine {
   // (nothing was set up: countersign init), and whatever keeps it from being trusted, in words.
   [[nodiscard]] static Result<std::unique_ptr<Machine>> open(tpm::Device& device,
                                                              const Options& options);
+  // Registers and store alone, whatever state the machine is in: good for log_view(), the approvals
+  // and try_unlock(), which makes it whole. The rest refuses (closed) until then.
+  [[nodiscard]] static Result<std::unique_ptr<Machine>> open_locked(tpm::Device& device,
+                                                                    const Options& options);
+  // Whether what is sealed opens in this state of the machine. Refused: denied, which register
+  // differs and since which event.
+  [[nodiscard]] Result<void> try_unlock(tpm::Device& device);
   // Makes what is not there: the counter, the attestation key, the store. Tells what it made, in
   // sentences; nothing where all was there.
   [[nodiscard]] static Result<std::vector<std::string>> set_up(tpm::Device& device,
@@ -89,6 +106,8 @@ class Machine {
   [[nodiscard]] Result<Signed> endpoint_valid(tpm::Device& device,
                                               const EndpointStatement& statement);
   [[nodiscard]] Result<void> endpoint_revoked(tpm::Device& device, const Hash& certificate);
+  // All that are valid in this boot's log but these.
+  [[nodiscard]] Result<void> revoke_others(tpm::Device& device, const std::set<Hash>& but);
 
   struct ShowTerms {
     Gateway gateway;  // ours, as the policy has it
@@ -110,27 +129,52 @@ class Machine {
   // The private part, if its certificate holds now.
   [[nodiscard]] Result<SecretBytes> fetch_key(tpm::Device& device, std::uint32_t key);
   [[nodiscard]] Result<void> drop_key(tpm::Device& device, std::uint32_t key);
+  // Those of before a restart, say.
+  [[nodiscard]] Result<void> drop_all_keys(tpm::Device& device);
   [[nodiscard]] Result<void> keep_memory(tpm::Device& device, const std::string& peer,
                                          const Bytes& memory);
+
+  // Whatever else is to be found again after a restart. Nothing: there is none of that name.
+  // Refused (invalid): the name of a note that is the machine's own.
+  [[nodiscard]] Result<std::optional<Bytes>> note(tpm::Device& device, const std::string& name);
+  [[nodiscard]] Result<void> keep_note(tpm::Device& device, const std::string& name,
+                                       const Bytes& value);
+  [[nodiscard]] Result<void> drop_note(tpm::Device& device, const std::string& name);
 
   [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all);
   [[nodiscard]] Result<void> measured(tpm::Device& device, const Hash& policies);
   // After an error of the registers, or a reset of the TPM.
   [[nodiscard]] Result<void> reopen(tpm::Device& device);
   [[nodiscard]] Result<std::vector<Bytes>> logs() const;  // static, event
+  [[nodiscard]] Result<std::vector<LogView>> log_view(tpm::Device& device) const;
 
   // Our signature under a policy that concerns us.
   [[nodiscard]] Result<PolicySignature> sign_policy(tpm::Device& device, const CorePolicy& policy);
   [[nodiscard]] Result<Plan> plan(tpm::Device& device, ByteView agreement);
   // Keeps it, and puts it in force: in the store, then in the static register.
   [[nodiscard]] Result<Plan> apply(tpm::Device& device, ByteView agreement);
+  // No policy with that peer any more. This boot's static register keeps what it was told. Refused
+  // (not_found): none is in force.
+  [[nodiscard]] Result<void> retire(tpm::Device& device, const std::string& peer);
 
  private:
   explicit Machine(Options options);
-  [[nodiscard]] Result<void> start(tpm::Device& device);
+  [[nodiscard]] Result<void> begin(tpm::Device& device);
+  [[nodiscard]] Result<void> read_secrets();
+  [[nodiscard]] Result<void> complete(tpm::Device& device);
   [[nodiscard]] Result<Unlocked> unlock(tpm::Device& device);
+  [[nodiscard]] Result<tpm::AttestationKey*> attestation_key();
+  [[nodiscard]] Result<void> seal_to(tpm::Device& device, Unlocked& unlocked, Book book,
+                                     std::vector<tpm::SealPolicy> states);
+  [[nodiscard]] Result<bool> is_sealed_to(const std::vector<tpm::SealPolicy>& states) const;
   [[nodiscard]] UnlockTerms unlock_terms() const;
   [[nodiscard]] InForce in_force() const;
+  [[nodiscard]] RegisterOptions register_options() const;
+  [[nodiscard]] Result<void> extend_in_force(tpm::Device& device);
+  // The state of the machine with this static log; and with that of a start with this in force.
+  [[nodiscard]] Result<tpm::SealPolicy> state_by(tpm::Device& device, ByteView static_log) const;
+  [[nodiscard]] Result<tpm::SealPolicy> state_at_start(tpm::Device& device,
+                                                       const InForce& next) const;
   [[nodiscard]] Result<std::vector<tpm::SealPolicy>> sealed_to(tpm::Device& device,
                                                                const InForce& next) const;
   struct Next {
@@ -139,16 +183,19 @@ class Machine {
     std::optional<Hash> instead;  // of what was in force
     InForce in_force;
     Plan plan;
+    Bytes log_after;  // the static log, once it is applied
   };
-  [[nodiscard]] Result<Next> next_after(const Book& book, ByteView agreement) const;
-  [[nodiscard]] Result<std::vector<tpm::SealPolicy>> states_of(tpm::Device& device,
-                                                               Next& next) const;
+  [[nodiscard]] Result<Next> next_after(tpm::Device& device, const Book& book,
+                                        ByteView agreement) const;
+  [[nodiscard]] InForce in_force_of(const Book& book) const;
   [[nodiscard]] Result<void> make_store(tpm::Device& device, const std::string& ne_id);
   [[nodiscard]] Result<HeldPolicy> read_policy(const KeptPolicy& kept) const;
   [[nodiscard]] Result<void> keep_session_key(tpm::Device& device, const ShowTerms& terms,
                                               EvidenceStatement& statement);
   [[nodiscard]] Result<ResidentKey> make_resident_key(tpm::Device& device, const ShowTerms& terms,
                                                       EvidenceStatement& statement);
+  [[nodiscard]] Result<const ShownEndorsement*> endorsement(tpm::Device& device);
+  [[nodiscard]] Result<LogView> log_view(tpm::Device& device, StoryOf of) const;
   [[nodiscard]] Result<void> add_endorsement(tpm::Device& device, Shown& shown);
 
   Options options_;

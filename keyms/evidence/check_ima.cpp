@@ -25,12 +25,6 @@ constexpr std::array all{Criterion::digest_list,   Criterion::ima_part,
                          Criterion::ima_log,       Criterion::ima_boot_aggregate,
                          Criterion::ima_violation, Criterion::ima_file};
 
-Hash to_hash(const tpm::Digest& digest) {
-  Hash hash{};
-  std::ranges::copy(digest.bytes(), hash.begin());
-  return hash;
-}
-
 std::vector<const DigestList*> trusted(const Expectations& expected) {
   const auto& keys = expected.gateway().ima->list_keys;
   std::vector<const DigestList*> lists;

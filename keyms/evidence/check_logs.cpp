@@ -82,12 +82,6 @@ bool equals(const Hash& hash, const tpm::Digest& digest) {
   return std::ranges::equal(hash, digest.bytes());
 }
 
-Hash to_hash(const tpm::Digest& digest) {
-  Hash hash{};
-  std::ranges::copy(digest.bytes(), hash.begin());
-  return hash;
-}
-
 Error of_another(const std::string& name) {
   return {ErrorKind::invalid, name + ": it is of another register, or without SHA-256"};
 }

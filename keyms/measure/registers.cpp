@@ -148,12 +148,14 @@ Result<void> Registers::apply(tpm::Device& device, const Hash& value,
   if (std::ranges::none_of(values, same)) {
     CS_CHECK(static_.append(device, CelEvent::core_properties, value));
   }
-  for (const Hash& old : instead) {
-    wanted_.policies.erase(old);
-    wanted_.retired.insert(old);
-  }
+  for (const Hash& old : instead) retire(old);
   wanted_.policies.insert(value);
   return {};
+}
+
+void Registers::retire(const Hash& value) {
+  wanted_.policies.erase(value);
+  wanted_.retired.insert(value);
 }
 
 Result<void> Registers::certificate_valid(tpm::Device& device, const Hash& certificate) {

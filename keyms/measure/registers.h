@@ -53,6 +53,8 @@ class Registers {
   // A policy comes into force, in place of those in `instead`.
   [[nodiscard]] Result<void> apply(tpm::Device& device, const Hash& value,
                                    const std::set<Hash>& instead = {});
+  // It is in force no longer; the register keeps what it was told.
+  void retire(const Hash& value);
 
   // Of an endpoint's certificate, its DER's hash. What was revoked is not valid again.
   [[nodiscard]] Result<void> certificate_valid(tpm::Device& device, const Hash& certificate);
@@ -73,6 +75,10 @@ class Registers {
   }
   [[nodiscard]] const tpm::OwnLog* own_event_log() const noexcept {
     return events_.log ? &*events_.log : nullptr;
+  }
+  // Of the register as it is now, one per bank.
+  [[nodiscard]] Result<std::vector<tpm::Digest>> values(tpm::Device& device, StoryOf of) const {
+    return (of == StoryOf::static_register ? static_ : events_).own->read(device);
   }
   // As a verifier takes them.
   [[nodiscard]] Result<tpm::Bytes> static_log() const { return static_.read(); }

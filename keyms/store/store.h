@@ -124,6 +124,7 @@ class Unlocked {
   // Of all session keys, expired ones too.
   [[nodiscard]] Result<std::vector<KeyCertificate>> certificates() const;
   [[nodiscard]] Result<void> drop_key(std::uint32_t key);
+  [[nodiscard]] Result<void> drop_keys();
 
   // `name.kind`: peer_memory, acknowledgement or note. In place of what was there; at most
   // most_value bytes, at most most_rows rows in all.

@@ -62,6 +62,16 @@ Result<void> Unlocked::drop_key(std::uint32_t key) {
   return remove({RowKind::session_key, std::to_string(key)});
 }
 
+// Without reading them: a row that was tampered with goes, too.
+Result<void> Unlocked::drop_keys() {
+  if (!usable_) return spent();
+  Database& database = *store_->database_;
+  return database.transaction([&]() -> Result<void> {
+    CS_TRY(Query remove, database.prepare("DELETE FROM entry WHERE kind=?"));
+    return remove.bind(static_cast<std::int64_t>(RowKind::session_key)).run();
+  });
+}
+
 Result<void> Unlocked::keep(const RowName& name, ByteView value) {
   CS_CHECK(check_kind(name));
   if (value.size() <= most_value) return put(name, value);

@@ -2,11 +2,13 @@
 #include "keyms/daemon/machine.h"
 
 #include <gtest/gtest.h>
+#include <tss2/tss2_tpm2_types.h>
 
 #include "keyms/evidence/verifier.h"
 #include "keyms/policy/encode.h"
 #include "tests/support/require.h"
 #include "tests/support/swtpm.h"
+#include "tests/support/tcti_tap.h"
 #include "tests/support/unwrap.h"
 #include "tests/unit/policy_samples.h"
 #include "tests/unit/signer_messages.h"
@@ -30,9 +32,8 @@ class Box {
     connect();
   }
   void connect() {
-    tpm::DeviceOptions to;
-    to.tcti = swtpm.tcti();
-    device.emplace(get(tpm::Device::open(to)));
+    device.reset();
+    device.emplace(get(tpm::Device::open(tap.options(swtpm.tcti()))));
   }
   std::vector<std::string> set_up() { return get(Machine::set_up(*device, options, ne_id)); }
   Machine& open() {
@@ -59,6 +60,7 @@ class Box {
   std::string ne_id;
   test::TemporaryDirectory directory;
   test::Swtpm swtpm;
+  test::TctiTap tap;
   std::optional<tpm::Device> device;
   Machine::Options options;
   std::unique_ptr<Machine> machine;
@@ -191,6 +193,102 @@ TEST_F(MachineTest, APolicyOfOthersOrUnsignedIsRefused) {
   EXPECT_EQ(berlin.machine->sign_policy(*berlin.device, made).error().kind(), ErrorKind::denied);
 }
 
+TEST_F(MachineTest, APolicyThatIsRetiredIsGoneForGood) {
+  apply(1);
+  const auto none = berlin.machine->retire(*berlin.device, "bremen");
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().kind(), ErrorKind::not_found);
+  const Bytes agreed = agreement(policy(1));
+  get(berlin.machine->retire(*berlin.device, "hamburg"));
+  const auto check = [&](const char* when) {
+    EXPECT_TRUE(berlin.facts().policies.empty()) << when;
+    EXPECT_FALSE(berlin.facts().unlike) << when << *berlin.facts().unlike;
+  };
+  check("retired");
+  EXPECT_FALSE(berlin.machine->apply(*berlin.device, agreed).ok()) << "what was retired is over";
+  berlin.open();
+  check("restarted");
+  berlin.reboot();
+  berlin.open();
+  check("rebooted");
+  EXPECT_EQ(get(berlin.machine->log_view(*berlin.device)).size(), 2U);
+  apply(2);
+  EXPECT_EQ(berlin.facts().policies.size(), 1U);
+}
+
+// Killed once the store is written, and once the log's intent is: the TPM has done neither then.
+TEST_F(MachineTest, AnApplyThatWasKilledHalfwayIsFinishedAtTheNextStart) {
+  std::uint64_t version = 0;
+  for (const std::uint32_t last : {TPM2_CC_NV_Increment, TPM2_CC_PCR_Extend}) {
+    const Bytes agreed = agreement(policy(++version));
+    berlin.tap.decide([last](unsigned, ByteView command) {
+      return test::command_code(command) == last
+                 ? test::Fate{test::Fate::Kind::answer, TPM2_RC_VALUE}
+                 : test::Fate{};
+    });
+    EXPECT_FALSE(berlin.machine->apply(*berlin.device, agreed).ok());
+    berlin.tap.decide({});
+    for (const char* when : {"started", "started again"}) {
+      berlin.open();
+      ASSERT_EQ(berlin.facts().policies.size(), 1U) << when;
+      EXPECT_EQ(berlin.facts().policies[0].policy.version, version) << when;
+      EXPECT_FALSE(berlin.facts().unlike) << when << *berlin.facts().unlike;
+    }
+  }
+}
+
+TEST_F(MachineTest, NotesAreFoundAgain) {
+  auto& machine = *berlin.machine;
+  EXPECT_FALSE(get(machine.note(*berlin.device, "standing")));
+  get(machine.keep_note(*berlin.device, "standing", Bytes{1, 2}));
+  apply(1);  // writes the book
+  berlin.open();
+  EXPECT_EQ(get(berlin.machine->note(*berlin.device, "standing")), (Bytes{1, 2}));
+  get(berlin.machine->drop_note(*berlin.device, "standing"));
+  EXPECT_FALSE(get(berlin.machine->note(*berlin.device, "standing")));
+  const std::string own = "attestation-key-auth";
+  EXPECT_EQ(berlin.machine->note(*berlin.device, own).error().kind(), ErrorKind::invalid);
+  EXPECT_EQ(berlin.machine->keep_note(*berlin.device, own, {}).error().kind(), ErrorKind::invalid);
+  EXPECT_EQ(berlin.machine->drop_note(*berlin.device, own).error().kind(), ErrorKind::invalid);
+}
+
+TEST_F(MachineTest, WhatTheLogsTellIsHeldAgainstTheRegisters) {
+  auto views = get(berlin.machine->log_view(*berlin.device));
+  ASSERT_EQ(views.size(), 2U);
+  EXPECT_EQ(views[0].name + ", " + views[1].name, "static, event");
+  EXPECT_EQ(views[0].reg + ", " + views[1].reg, "PCR 15, PCR 13");
+  const auto selection = get(tpm::PcrSelection::parse("sha256:15"));
+  EXPECT_EQ(views[0].value,
+            get(read_pcrs(*berlin.device, selection)).find(tpm::HashAlgorithm::sha256, 15)->hex());
+  EXPECT_TRUE(views[0].agrees && views[1].agrees);
+  EXPECT_EQ(views[0].why + views[1].why, "");
+  EXPECT_EQ((std::vector{views[0].log, views[1].log}), get(berlin.machine->logs()));
+  get(berlin.tap.send(test::extend_command(13)));
+  views = get(berlin.machine->log_view(*berlin.device));
+  EXPECT_TRUE(views[0].agrees);
+  EXPECT_FALSE(views[1].agrees);
+  EXPECT_NE(views[1].why, "");
+}
+
+TEST_F(MachineTest, WhyItDoesNotOpenIsToldWithTheEvent) {
+  get(berlin.machine->try_unlock(*berlin.device));
+  get(berlin.machine->found(*berlin.device,
+                            {{xfrm::Code::policy_in_clear, "lan", "10.1.0.0/16 goes in clear"}}));
+  const auto check = [&] {
+    const auto locked = berlin.machine->try_unlock(*berlin.device);
+    ASSERT_FALSE(locked.ok());
+    EXPECT_EQ(locked.error().kind(), ErrorKind::denied);
+    for (const char* part : {"PCR sha256:15", "drift"})
+      EXPECT_NE(locked.error().message().find(part), std::string::npos) << locked.error().message();
+  };
+  check();
+  berlin.machine.reset();
+  berlin.machine = get(Machine::open_locked(*berlin.device, berlin.options));
+  check();
+  EXPECT_FALSE(get(berlin.machine->log_view(*berlin.device))[0].log.empty());
+  EXPECT_EQ(berlin.machine->endpoint_valid(*berlin.device, {}).error().kind(), ErrorKind::closed);
+}
+
 class Showing : public MachineTest {
  protected:
   Showing() {
@@ -277,6 +375,28 @@ TEST_F(Showing, ARevokedCertificateIsSeen) {
   const Appraisal appraisal = judged(get(berlin.machine->show(*berlin.device, terms())));
   EXPECT_FALSE(appraisal.granted());
   EXPECT_EQ(appraisal.refused().front(), Criterion::certificate_revoked);
+}
+
+TEST_F(Showing, OtherCertificatesAreRevoked) {
+  const Hash other = test::counted<32>(0x22);
+  EndpointStatement former = endpoint;
+  former.certificate = other;
+  get(berlin.machine->endpoint_valid(*berlin.device, former));
+  EXPECT_TRUE(judged(get(berlin.machine->show(*berlin.device, terms()))).granted());
+  get(berlin.machine->revoke_others(*berlin.device, {endpoint.certificate}));
+  EXPECT_TRUE(judged(get(berlin.machine->show(*berlin.device, terms()))).granted());
+  EXPECT_FALSE(berlin.machine->endpoint_valid(*berlin.device, former).ok());
+  get(berlin.machine->revoke_others(*berlin.device, {}));
+  EXPECT_FALSE(judged(get(berlin.machine->show(*berlin.device, terms()))).granted());
+}
+
+TEST_F(Showing, AllKeysAreDropped) {
+  get(berlin.machine->keep_note(*berlin.device, "standing", {}));
+  get(berlin.machine->show(*berlin.device, terms()));
+  get(berlin.machine->fetch_key(*berlin.device, 77));
+  get(berlin.machine->drop_all_keys(*berlin.device));
+  EXPECT_EQ(berlin.machine->fetch_key(*berlin.device, 77).error().kind(), ErrorKind::not_found);
+  EXPECT_TRUE(get(berlin.machine->note(*berlin.device, "standing"))) << "keys alone";
 }
 
 TEST_F(Showing, AnEditedConfigurationHoldsFromTheNextStartOn) {
