@@ -95,6 +95,7 @@ Result<void> Machine::begin(tpm::Device& device) {
   CS_CHECK(read_secrets());
   CS_TRY(store_, Store::open({options_.config.store(), owner_, options_.clock}));
   ne_id_ = store_->clear().ne_id;
+  CS_CHECK(know_approver(device));
   CS_TRY(registers_, Registers::open(device, register_options(), in_force()));
   return {};
 }
@@ -102,6 +103,7 @@ Result<void> Machine::begin(tpm::Device& device) {
 UnlockTerms Machine::unlock_terms() const {
   UnlockTerms terms;
   terms.registers = with_static(options_.config.boot_registers, options_.config.static_pcr);
+  terms.approved = approved_;
   return terms;
 }
 
@@ -126,7 +128,6 @@ Result<void> Machine::try_unlock(tpm::Device& device) {
   return {};
 }
 
-// Drift that went before, and was healed, stays in the register: nothing is sealed to that.
 Result<void> Machine::complete(tpm::Device& device) {
   CS_TRY(Unlocked unlocked, unlock(device));
   const InForce wanted = in_force_of(unlocked.book());
@@ -138,6 +139,7 @@ Result<void> Machine::complete(tpm::Device& device) {
   // A configuration that was edited is in the register from the next start on: so that the store
   // opens then, too.
   if (!same) CS_CHECK(seal_to(device, unlocked, unlocked.book(), states));
+  CS_CHECK(retire_approvals(device, unlocked));
   CS_TRY(const tpm::Unsealed auth, unlocked.get({RowKind::note, ak_auth}));
   CS_TRY(SecretBytes secret, SecretBytes::copy_of(auth.bytes()));
   tpm::AttestationKey::Options key;

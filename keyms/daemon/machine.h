@@ -14,6 +14,7 @@
 
 #include "keyms/daemon/config.h"
 #include "keyms/evidence/collect.h"
+#include "keyms/measure/approval_request.h"
 #include "keyms/measure/registers.h"
 #include "keyms/policy/agreement_file.h"
 #include "keyms/session/hello.h"
@@ -157,6 +158,15 @@ class Machine {
   // (not_found): none is in force.
   [[nodiscard]] Result<void> retire(tpm::Device& device, const std::string& peer);
 
+  // What the configured approver is asked to sign (ApprovalRequest): that what is sealed opens in
+  // the state as it is, or in the one that a plan leads to in this boot. Refused: unsupported,
+  // there is no approver; denied, drift is open (which).
+  [[nodiscard]] Result<Bytes> approval_request(tpm::Device& device);
+  [[nodiscard]] Result<Bytes> approval_request_for(tpm::Device& device, ByteView agreement);
+  // What came back. It holds until the next drift or boot. Tells, in a sentence, what opens now.
+  // Refused (unverified): somebody else has signed it, or it is of another state or boot.
+  [[nodiscard]] Result<std::string> take_approval(tpm::Device& device, ByteView approval);
+
  private:
   explicit Machine(Options options);
   [[nodiscard]] Result<void> begin(tpm::Device& device);
@@ -188,6 +198,14 @@ class Machine {
   [[nodiscard]] Result<Next> next_after(tpm::Device& device, const Book& book,
                                         ByteView agreement) const;
   [[nodiscard]] InForce in_force_of(const Book& book) const;
+  [[nodiscard]] Result<void> know_approver(tpm::Device& device);
+  [[nodiscard]] bool has_drifted() const;
+  [[nodiscard]] Result<void> retire_approvals(tpm::Device& device, Unlocked& unlocked);
+  [[nodiscard]] Result<void> check_approvable() const;
+  [[nodiscard]] Result<void> check_approved(tpm::Device& device, const tpm::SealPolicy& state);
+  [[nodiscard]] Result<ApprovalRequest> request_of(tpm::Device& device, Bytes log);
+  [[nodiscard]] Result<std::optional<ApprovalRequest>> request_ahead(tpm::Device& device);
+  [[nodiscard]] Result<void> keep_approval(tpm::Approval approval);
   [[nodiscard]] Result<void> make_store(tpm::Device& device, const std::string& ne_id);
   [[nodiscard]] Result<HeldPolicy> read_policy(const KeptPolicy& kept) const;
   [[nodiscard]] Result<void> keep_session_key(tpm::Device& device, const ShowTerms& terms,
@@ -203,6 +221,7 @@ class Machine {
   tpm::Auth endorsement_;
   tpm::VolatileObject srk_;
   tpm::SaltedSession session_;
+  std::optional<tpm::SealPolicy::Approved> approved_;  // by the approver; none is configured
   std::optional<Store> store_;
   std::optional<Registers> registers_;
   std::optional<tpm::AttestationKey> attestation_key_;

@@ -46,19 +46,25 @@ Result<tpm::SealPolicy> Machine::state_at_start(tpm::Device& device, const InFor
   return state_by(device, log);
 }
 
-// As the machine is now, and as it will be at the next start with this in force.
+// As the machine is now, and as it will be at the next start with this in force. Drift stays in the
+// register when it is healed: in such a state it is the approver who opens what is sealed.
 Result<std::vector<tpm::SealPolicy>> Machine::sealed_to(tpm::Device& device,
                                                         const InForce& next) const {
   CS_TRY(const Bytes log, registers_->static_log());
   CS_TRY(const tpm::SealPolicy now, state_by(device, log));
   CS_TRY(const tpm::SealPolicy later, state_at_start(device, next));
-  std::vector<tpm::SealPolicy> out{now};
-  if (later.digest() != now.digest()) out.push_back(later);
+  std::vector<tpm::SealPolicy> out{later};
+  if (!has_drifted() && later.digest() != now.digest()) out.push_back(now);
+  if (approved_) out.push_back({{}, approved_});
   return out;
 }
 
 Result<bool> Machine::is_sealed_to(const std::vector<tpm::SealPolicy>& states) const {
   CS_TRY(const auto now, store_->sealed_to());
+  const auto is_others = [this](const tpm::SealPolicy& one) {
+    return one.approved && one.approved != approved_;
+  };
+  if (std::ranges::any_of(now, is_others)) return false;  // the approver was exchanged
   return std::ranges::all_of(states, [&](const tpm::SealPolicy& state) {
     return std::ranges::any_of(
         now, [&](const tpm::SealPolicy& one) { return one.digest() == state.digest(); });
@@ -151,7 +157,11 @@ Result<Plan> Machine::apply(tpm::Device& device, ByteView agreement) {
   CS_TRY(Next next, next_after(device, unlocked.book(), agreement));
   CS_TRY(auto states, sealed_to(device, next.in_force));
   CS_TRY(const tpm::SealPolicy after, state_by(device, next.log_after));
-  states.push_back(after);
+  if (has_drifted()) {
+    CS_CHECK(check_approved(device, after));
+  } else {
+    states.insert(states.begin(), after);
+  }
   CS_CHECK(seal_to(device, unlocked, std::move(next.book), std::move(states)));
   std::set<Hash> instead;
   if (next.instead) instead.insert(*next.instead);

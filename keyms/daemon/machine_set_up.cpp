@@ -57,6 +57,7 @@ Result<std::vector<std::string>> Machine::set_up(tpm::Device& device, const Opti
 Result<void> Machine::make_store(tpm::Device& device, const std::string& ne_id) {
   CS_CHECK(read_secrets());
   ne_id_ = ne_id;
+  CS_CHECK(know_approver(device));
   CS_CHECK(tpm::define_counter(device, store_counter, owner_));
   CS_TRY(tpm::Auth auth, draw_auth());
   Contents contents;

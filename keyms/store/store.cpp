@@ -176,9 +176,10 @@ Result<SecretBytes> Store::unseal(tpm::Device& device, tpm::VolatileObject& srk,
     auto key = tpm::unseal(device, srk, blob, wanted);
     if (key.ok()) return SecretBytes::copy_of(key->bytes());
     if (key.error().kind() != ErrorKind::denied || sealed_keys_.size() == 1) return key.error();
-    why += (why.empty() ? "" : "; or ") + key.error().message();
+    why += (why.empty() ? "" : "; or ") + std::move(key).error().with_hint({}).message();
   }
-  return Error(ErrorKind::denied, why);
+  return Error(ErrorKind::denied, why)
+      .with_hint("go back to a state it was sealed to, or have this one approved");
 }
 
 Result<Unlocked> Store::unlock(tpm::Device& device, tpm::VolatileObject& srk,
