@@ -151,10 +151,13 @@ Result<void> CarrierWorker::flush() {
   return feed();
 }
 
+bool CarrierWorker::takes_configuration() const noexcept {
+  return fed_ == 0 || !configuration_ ||
+         fed_ >= configuration_->peers.size() + configuration_->listeners.size() + 2;
+}
+
 Result<void> CarrierWorker::configure(WorkerConfiguration configuration) {
-  // Half of an older one would be taken for a part of this.
-  if (fed_ != 0 && configuration_ &&
-      fed_ < configuration_->peers.size() + configuration_->listeners.size() + 2) {
+  if (!takes_configuration()) {
     return Error(ErrorKind::busy, "the network worker has not taken its last configuration yet")
         .with_retry(Retry::after_delay);
   }

@@ -58,6 +58,8 @@ class CarrierWorker {
   [[nodiscard]] std::size_t room() const noexcept { return connection_ ? connection_->room() : 0; }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }  // -1: it does not run
 
+  // Not while it has taken half of the last one: that half would be taken for a part of the next.
+  [[nodiscard]] bool takes_configuration() const noexcept;
   // Takes the place of what was configured before; kept for workers to come.
   Result<void> configure(WorkerConfiguration configuration);
   // The worker shall speak TLS over this socket (sockets.h); connect or unreachable follows.

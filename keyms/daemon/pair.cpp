@@ -12,8 +12,8 @@ constexpr std::chrono::seconds applied_within{2};
 
 // What ends a run and says nothing of the peer: what was granted before stays.
 bool is_technical(const Reason& reason) {
-  constexpr std::array<std::string_view, 6> codes{"protocol_violation", "timed_out", "own_evidence",
-                                                  "own_proof",          "not_ready", "replaced"};
+  constexpr std::array<std::string_view, 7> codes{"protocol_violation", "timed_out", "own_evidence", "own_proof",
+                                                  "not_ready", "replaced", "too_often"};
   return std::ranges::find(codes, reason.code) != codes.end();
 }
 
@@ -30,8 +30,12 @@ std::string_view to_string(Standing standing) noexcept {
 
 struct Pair::Channel {
   Channel(Pair& pair, const Clock& clock, std::unique_ptr<PairChannel> made, RunTerms terms)
-      : port(std::move(made)), link(clock, terms.role), run(pair, clock, std::move(terms)) {}
+      : port(std::move(made)),
+        role(terms.role),
+        link(clock, role),
+        run(pair, clock, std::move(terms)) {}
   std::unique_ptr<PairChannel> port;
+  Role role;
   Link link;
   Run run;
 };
@@ -43,10 +47,14 @@ Pair::Pair(PairHost& host, const Clock& clock, PairTerms terms)
 }
 Pair::~Pair() = default;
 
-Result<RunTerms> Pair::run_terms() const {
-  CS_TRY(PairHost::Endpoint endpoint, host_->endpoint());
+Role Pair::role() const noexcept {
+  return channel_ ? channel_->role : terms_.role;
+}
+
+Result<RunTerms> Pair::run_terms(const PairChannel& channel) const {
+  CS_TRY(PairHost::Endpoint endpoint, host_->endpoint(channel.certificate()));
   RunTerms terms;
-  terms.role = terms_.role;
+  terms.role = channel.role();
   terms.us = terms_.us;
   terms.peer = terms_.peer;
   terms.core_properties = terms_.core_properties;
@@ -55,22 +63,23 @@ Result<RunTerms> Pair::run_terms() const {
   terms.ak_public = std::move(endpoint.ak_public);
   terms.endpoint_statement = std::move(endpoint.statement);
   terms.endpoint_signature = std::move(endpoint.signature);
+  terms.channel = channel.channel();
+  terms.peer_certificate = channel.peer_certificate();
   return terms;
 }
 
 void Pair::channel_up(std::unique_ptr<PairChannel> channel) {
   if (channel_) close_channel(reason("replaced", "a newer channel has come"), false);
-  auto terms = run_terms();
+  auto terms = run_terms(*channel);
   if (!terms.ok()) {
     channel->close(reason("not_ready", terms.error().message()));
     trouble("not_ready", terms.error());
     return;
   }
-  terms->channel = channel->channel();
-  terms->peer_certificate = channel->peer_certificate();
   channel_ =
       std::make_unique<Channel>(*this, *clock_, std::move(channel), std::move(terms).value());
-  if (terms_.role == Role::initiator) begin_run();
+  next_run_.reset();
+  if (role() == Role::initiator) begin_run();
 }
 
 void Pair::channel_down(const Reason& why) {
@@ -78,7 +87,7 @@ void Pair::channel_down(const Reason& why) {
   closed_.push_back(std::move(channel_));
   host_->tell({PairHost::Told::What::trouble, {why}, true});
   // What was granted stays until the silence has lasted too long.
-  if (terms_.role == Role::initiator) next_run_ = clock_->boot() + delay_;
+  if (role() == Role::initiator) next_run_ = clock_->boot() + delay_;
 }
 
 void Pair::close_channel(const Reason& why, bool denied) {
@@ -151,14 +160,12 @@ OnFailure Pair::consequence() const {
 
 void Pair::begin_run() {
   next_run_.reset();
-  auto terms = run_terms();
+  auto terms = run_terms(*channel_->port);
   if (!terms.ok()) {
     trouble("not_ready", terms.error());
     try_again_later();
     return;
   }
-  terms->channel = channel_->port->channel();
-  terms->peer_certificate = channel_->port->peer_certificate();
   channel_->run.terms() = std::move(terms).value();
   channel_->run.begin();
 }
@@ -175,7 +182,7 @@ void Pair::granted(Granted grant, Bytes last_message) {
   by_peer_ = false;
   reasons_ = borne_;
   delay_ = first_delay;
-  if (terms_.role == Role::initiator) next_run_ = now + terms_.interval * 3 / 4;
+  if (role() == Role::initiator) next_run_ = now + terms_.interval * 3 / 4;
   host_->tell({renewed ? PairHost::Told::What::renewed : PairHost::Told::What::granted, borne_});
   const auto verified = host_->add_inbound(grant_->what);
   if (!verified.ok()) {
@@ -195,7 +202,7 @@ void Pair::use_new_keys() {
   escalate();
   if (!grant_ || !channel_) return;
   channel_->port->grant();
-  if (terms_.role == Role::responder) {
+  if (grant_->what.role == Role::responder) {
     send(std::exchange(grant_->last_message, {}));
     return;
   }
@@ -210,7 +217,7 @@ void Pair::is_ready() {
     fail({reason("own_keys", added.error().message())}, false);
     return;
   }
-  host_->begin_sas(grant_->what.keys.session_id, terms_.role);
+  host_->begin_sas(grant_->what.keys.session_id, grant_->what.role);
 }
 
 Result<void> Pair::say(const Sealed& message) {
@@ -249,7 +256,7 @@ void Pair::on_link(Sealed message) {
     const auto kind = static_cast<std::size_t>(notice->kind) - 1;
     host_->tell({PairHost::Told::What::notice, {reason(codes.at(kind), notice->text)}, true});
     // Whatever has happened there, new evidence tells what it means.
-    if (terms_.role == Role::initiator) {
+    if (role() == Role::initiator) {
       next_run_ = clock_->boot();
     } else if (notice->kind != NoticeKind::again) {
       static_cast<void>(say(Notice{NoticeKind::again, "after a notice"}));
@@ -296,7 +303,7 @@ void Pair::cut() {
 }
 
 void Pair::try_again_later() {
-  if (terms_.role != Role::initiator) return;
+  if (role() != Role::initiator) return;
   next_run_ = clock_->boot() + delay_;
   delay_ = std::min(2 * delay_, last_delay);
 }
@@ -332,7 +339,7 @@ void Pair::set_own_faults(std::vector<Reason> faults) {
     escalate();
     if (channel_ && channel_->link.is_open())
       static_cast<void>(say(Notice{NoticeKind::healed, "what had drifted is as agreed again"}));
-    if (terms_.role == Role::initiator) next_run_ = clock_->boot();
+    if (role() == Role::initiator) next_run_ = clock_->boot();
     return;
   }
   if (!failing_since_) failing_since_ = clock_->boot();
@@ -348,7 +355,7 @@ void Pair::set_own_faults(std::vector<Reason> faults) {
 Result<void> Pair::attest() {
   if (is_at_fault())
     return Error(ErrorKind::denied, "this gateway is not as agreed: " + own_faults_.front().text);
-  if (terms_.role == Role::initiator) {
+  if (role() == Role::initiator) {
     next_run_ = clock_->boot();
     return {};
   }

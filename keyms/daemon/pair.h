@@ -18,7 +18,7 @@
 namespace cs::keyms {
 
 struct PairTerms {
-  Role role = Role::initiator;  // ours
+  Role role = Role::initiator;  // ours, until a channel says otherwise: the initiator asks for one
   std::string us;
   std::string peer;
   Hash core_properties{};
@@ -40,8 +40,11 @@ class PairChannel {
   PairChannel& operator=(PairChannel&&) = delete;
   virtual ~PairChannel() = default;
 
-  // H(its secret), and the certificate of the peer, if it has one.
+  // Who opened it is the initiator of its sessions.
+  [[nodiscard]] virtual Role role() const = 0;
+  // H(its secret), and the certificates by which it was made, if there are any: ours, the peer's.
   [[nodiscard]] virtual Hash channel() const = 0;
+  [[nodiscard]] virtual std::optional<Hash> certificate() const = 0;
   [[nodiscard]] virtual std::optional<Hash> peer_certificate() const = 0;
   virtual void send(Bytes message) = 0;
   virtual void grant() = 0;
@@ -68,13 +71,13 @@ class PairHost {
   PairHost& operator=(PairHost&&) = delete;
   virtual ~PairHost() = default;
 
-  // Our endpoint as it is now, for the next hello.
+  // Our endpoint, for the next hello over a channel that was made with this certificate.
   struct Endpoint {
     Bytes ak_public;
     Bytes statement;
     Bytes signature;
   };
-  [[nodiscard]] virtual Result<Endpoint> endpoint() = 0;
+  [[nodiscard]] virtual Result<Endpoint> endpoint(const std::optional<Hash>& certificate) = 0;
   // Of the peer; whether it has not shown yet that its attestation key is in a TPM.
   [[nodiscard]] virtual bool wants_proof() = 0;
 
@@ -196,7 +199,8 @@ class Pair final : private RunHost {
   void failed(Failed failure) override;
 
   void begin_run();
-  [[nodiscard]] Result<RunTerms> run_terms() const;
+  [[nodiscard]] Result<RunTerms> run_terms(const PairChannel& channel) const;
+  [[nodiscard]] Role role() const noexcept;
   void on_link(const Envelope& envelope);
   void on_link(Sealed message);
   void use_new_keys();

@@ -16,8 +16,19 @@ Result<void> TpmDesk::run() {
   return {};
 }
 
+void TpmDesk::Mail::begin() {
+  const std::lock_guard lock(mutex_);
+  begun_ = std::chrono::steady_clock::now();
+}
+
+bool TpmDesk::Mail::is_stuck_for(std::chrono::seconds time) const {
+  const std::lock_guard lock(mutex_);
+  return begun_ && std::chrono::steady_clock::now() - *begun_ >= time;
+}
+
 void TpmDesk::Mail::put(std::function<void()> next) {
   const std::lock_guard lock(mutex_);
+  begun_.reset();
   waiting_.push_back(std::move(next));
   // Fails where it is full: then it is readable already.
   static_cast<void>(::eventfd_write(fd_.get(), 1));

@@ -5,9 +5,11 @@
 
 #include <sys/eventfd.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -33,10 +35,16 @@ class TpmDesk final : public LoopPart {
     };
     auto both = std::make_shared<Both>(Both{std::move(work), std::move(then)});
     owner_->post(priority, [both, mail = mail_](Result<tpm::Device*> tpm) {
+      mail->begin();
       auto outcome =
           std::make_shared<Outcome>(tpm.ok() ? both->work(**tpm) : Outcome(std::move(tpm).error()));
       mail->put([both, outcome] { both->then(std::move(*outcome)); });
     });
+  }
+
+  // Whether what the TPM does now takes so long already.
+  [[nodiscard]] bool is_stuck_for(std::chrono::seconds time) const {
+    return mail_->is_stuck_for(time);
   }
 
   void wait(Waits& waits) const override { waits.on(mail_->fd()); }
@@ -48,13 +56,17 @@ class TpmDesk final : public LoopPart {
    public:
     explicit Mail(UniqueFd fd) : fd_(std::move(fd)) {}
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    void begin();
+    [[nodiscard]] bool is_stuck_for(std::chrono::seconds time) const;
     void put(std::function<void()> next);
     [[nodiscard]] std::vector<std::function<void()>> take();
 
    private:
     UniqueFd fd_;
-    std::mutex mutex_;
-    std::vector<std::function<void()>> waiting_;  // under mutex_
+    mutable std::mutex mutex_;
+    // Under mutex_:
+    std::vector<std::function<void()>> waiting_;
+    std::optional<std::chrono::steady_clock::time_point> begun_;  // what is under way
   };
 
   TpmDesk(tpm::Owner& owner, std::shared_ptr<Mail> mail) : owner_(&owner), mail_(std::move(mail)) {}

@@ -29,7 +29,7 @@ class Gateway final : public PairHost {
     return terms;
   }
 
-  Result<Endpoint> endpoint() override {
+  Result<Endpoint> endpoint(const std::optional<Hash>& /*certificate*/) override {
     if (endpoint_fails) return *endpoint_fails;
     const EndpointStatement statement{name, test::counted<32>(1), 1, 2};
     return Endpoint{Bytes(90, 1), test::get(encode(statement)), Bytes(72, 1)};
@@ -119,7 +119,9 @@ class Pairs : public ::testing::Test {
   // One end of a channel between the two.
   struct End final : PairChannel {
     End(Pairs& test, Role role, int number) : pairs(&test), own(role), id(number) {}
+    [[nodiscard]] Role role() const override { return own; }
     [[nodiscard]] Hash channel() const override { return test::counted<32>(0x50); }
+    [[nodiscard]] std::optional<Hash> certificate() const override { return {}; }
     [[nodiscard]] std::optional<Hash> peer_certificate() const override { return {}; }
     void send(Bytes message) override { pairs->messages.push_back({own, id, std::move(message)}); }
     void grant() override { ++pairs->grants; }
