@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
+
 namespace cs::keyms {
 
 namespace {
@@ -13,27 +15,13 @@ using namespace std::chrono_literals;
 constexpr auto window = 1min;
 constexpr std::string_view summary = "untold: ";  // no code of a finding
 
-// A sentence may come from a peer or a name somebody chose.
-std::string printable(std::string_view text) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= ' ' && byte <= '~') {
-      out += c;
-    } else {
-      out.append("\\x").append(1, digits[byte >> 4U]).append(1, digits[byte & 0xfU]);
-    }
-  }
-  return out.substr(0, tpm::most_cel_content);
-}
-
 }  // namespace
 
 std::string drift_text(const xfrm::Difference& found) {
   std::string text(xfrm::meaning(found.code).name);
   if (!found.tunnel.empty()) text += " " + found.tunnel;
-  return printable(text + ": " + found.sentence);
+  // A sentence may come from a peer or a name somebody chose.
+  return printable(text + ": " + found.sentence).substr(0, tpm::most_cel_content);
 }
 
 std::set<std::string> Findings::due(const std::set<xfrm::Difference>& found,
