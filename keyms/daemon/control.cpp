@@ -28,6 +28,10 @@ std::string line_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
+std::string refusal(const Error& error) {
+  return line_of({{"version", ControlServer::version}, {"ok", false}, {"error", error_of(error)}});
+}
+
 }  // namespace
 
 struct ControlServer::Connection {
@@ -58,7 +62,14 @@ void ControlServer::accept() {
     ucred who{};
     socklen_t size = sizeof(who);
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) continue;
-    if (connections_.size() >= most_connections) continue;  // closed, which says enough
+    if (connections_.size() >= most_connections) {
+      const std::string line =
+          refusal({ErrorKind::limit, "keymsd serves " + std::to_string(most_connections) +
+                                         " connections, and no more"});
+      // What does not fit into an empty socket's buffer is not worth a wait.
+      static_cast<void>(::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL));
+      continue;
+    }
     auto connection = std::make_shared<Connection>();
     connection->fd = std::move(fd);
     connection->who.user = who.uid;
@@ -98,9 +109,7 @@ void ControlServer::serve(const std::shared_ptr<Connection>& connection) {
     }
     connection->in.append(bytes.data(), static_cast<std::size_t>(got));
     if (connection->in.size() > most_request) {
-      answer(connection, json{{"version", version},
-                              {"ok", false},
-                              {"error", error_of({ErrorKind::limit, "the request is too long"})}});
+      connection->out += refusal({ErrorKind::limit, "the request is too long"});
       connection->in.clear();
       connection->until = clock_->boot();
       break;
@@ -164,11 +173,7 @@ void ControlServer::take_line(const std::shared_ptr<Connection>& connection,
 
 void ControlServer::answer(const std::shared_ptr<Connection>& connection, const json& line) {
   std::string text = line_of(line);
-  if (text.size() > most_answer) {
-    text = line_of({{"version", version},
-                    {"ok", false},
-                    {"error", error_of({ErrorKind::limit, "the answer is too long"})}});
-  }
+  if (text.size() > most_answer) text = refusal({ErrorKind::limit, "the answer is too long"});
   connection->out += text;
 }
 

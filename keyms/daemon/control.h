@@ -63,12 +63,15 @@ class ControlServer final : public LoopPart {
 };
 
 // The other end: sends one request and waits for its answer, at most that long. Fails as the daemon
-// did, with its words; not_found where no daemon is.
+// did, with its words (`refused` is true then); not_found where no daemon is.
 [[nodiscard]] Result<nlohmann::json> ask_daemon(const std::string& path, const std::string& verb,
                                                 const nlohmann::json& arguments,
-                                                std::chrono::seconds within);
-// Calls back for each event until `event` returns false or the daemon has gone.
+                                                std::chrono::seconds within,
+                                                bool* refused = nullptr);
+// Calls back for each event until `event` returns false or the daemon has gone. `asked`: before the
+// first; what happens from then on is told.
 [[nodiscard]] Result<void> follow_daemon(const std::string& path,
-                                         const std::function<bool(const nlohmann::json&)>& event);
+                                         const std::function<bool(const nlohmann::json&)>& event,
+                                         const std::function<Result<void>()>& asked = {});
 
 }  // namespace cs::keyms

@@ -39,6 +39,8 @@ Result<void> send_request(const UniqueFd& fd, const std::string& verb, const jso
   while (sent < line.size()) {
     const ssize_t n = ::send(fd.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
+    // It has hung up, and may have said why.
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) return {};
     if (n < 0) return from_errno(errno, "asking keymsd");
     sent += static_cast<std::size_t>(n);
   }
@@ -71,8 +73,8 @@ Result<std::optional<std::string>> next_line(const UniqueFd& fd, std::string& bu
     std::array<char, 16384> bytes{};
     const ssize_t got = ::recv(fd.get(), bytes.data(), bytes.size(), 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return from_errno(errno, "reading keymsd's answer");
-    if (got == 0) return std::optional<std::string>();
+    if (got < 0 && errno != ECONNRESET) return from_errno(errno, "reading keymsd's answer");
+    if (got <= 0) return std::optional<std::string>();
     buffer.append(bytes.data(), static_cast<std::size_t>(got));
   }
 }
@@ -84,10 +86,20 @@ ErrorKind kind_of(const std::string& name) {
   return ErrorKind::internal;
 }
 
+Error refusal_in(const json& answer) {
+  const auto member = [](const json& of, const char* name, const char* otherwise) {
+    return of.is_object() && of.contains(name) && of[name].is_string() ? of[name].get<std::string>()
+                                                                       : std::string(otherwise);
+  };
+  const json error = answer.value("error", json());
+  return {kind_of(member(error, "kind", "")), member(error, "message", "keymsd refuses")};
+}
+
 }  // namespace
 
 Result<json> ask_daemon(const std::string& path, const std::string& verb, const json& arguments,
-                        std::chrono::seconds within) {
+                        std::chrono::seconds within, bool* refused) {
+  if (refused != nullptr) *refused = false;
   CS_TRY(const UniqueFd fd, reach(path));
   CS_CHECK(send_request(fd, verb, arguments));
   std::string buffer;
@@ -97,19 +109,22 @@ Result<json> ask_daemon(const std::string& path, const std::string& verb, const 
   if (!answer.is_object() || !answer.value("ok", json()).is_boolean())
     return Error(ErrorKind::invalid, "what answers is no keymsd of this release");
   if (answer["ok"].get<bool>()) return answer.value("result", json::object());
-  const json error = answer.value("error", json::object());
-  return Error(kind_of(error.value("kind", "")), error.value("message", "keymsd refuses"));
+  if (refused != nullptr) *refused = true;
+  return refusal_in(answer);
 }
 
-Result<void> follow_daemon(const std::string& path, const std::function<bool(const json&)>& event) {
+Result<void> follow_daemon(const std::string& path, const std::function<bool(const json&)>& event,
+                           const std::function<Result<void>()>& asked) {
   CS_TRY(const UniqueFd fd, reach(path));
   CS_CHECK(send_request(fd, "events", json::object()));
+  if (asked) CS_CHECK(asked());
   std::string buffer;
   for (;;) {
     CS_TRY(const auto line, next_line(fd, buffer, std::nullopt));
     if (!line) return Error(ErrorKind::closed, "keymsd has stopped");
     const json told = json::parse(*line, nullptr, false);
     if (!told.is_object()) return Error(ErrorKind::invalid, "an event that is no JSON object");
+    if (told.value("ok", json()) == json(false)) return refusal_in(told);
     if (!event(told)) return {};
   }
 }

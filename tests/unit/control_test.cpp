@@ -89,6 +89,9 @@ TEST_F(Control, WhereNobodyListensItSaysWhatToDo) {
   const auto late = ask_daemon(path, "never", json::object(), 1s);
   ASSERT_FALSE(late.ok());
   EXPECT_EQ(late.error().kind(), ErrorKind::timed_out);
+  bool refused = true;
+  EXPECT_FALSE(ask_daemon(path + "x", "echo", json::object(), 1s, &refused).ok());
+  EXPECT_FALSE(refused);
 }
 
 TEST_F(Control, RefusesWhatIsNoRequest) {
@@ -113,26 +116,35 @@ TEST_F(Control, ARequestThatIsTooLongIsRefused) {
 
 TEST_F(Control, FollowersHearEventsUntilTheyHaveEnough) {
   std::vector<std::string> heard;
-  std::thread follower([&] {
-    const auto done = follow_daemon(path, [&](const json& event) {
-      heard.push_back(event["event"].get<std::string>());
-      return heard.size() < 2;
-    });
-    EXPECT_TRUE(done.ok());
-  });
-  // Until it follows, nothing reaches it.
-  for (int i = 0; i < 200 && heard.size() < 2; ++i) {
-    test::get(ask_daemon(path, "publish", {{"text", "drift"}}, 5s));
-    std::this_thread::sleep_for(5ms);
-  }
-  follower.join();
-  EXPECT_EQ(heard, (std::vector<std::string>{"drift", "drift"}));
+  // Whoever has asked to follow hears all that is told from then on.
+  const auto ask = [&]() -> Result<void> {
+    for (const char* text : {"drift", "healed", "key"}) {
+      CS_TRY([[maybe_unused]] const json done, ask_daemon(path, "publish", {{"text", text}}, 5s));
+    }
+    return {};
+  };
+  const auto hear = [&](const json& event) {
+    heard.push_back(event["event"].get<std::string>());
+    return heard.size() < 2;
+  };
+  EXPECT_TRUE(follow_daemon(path, hear, ask).ok());
+  EXPECT_EQ(heard, (std::vector<std::string>{"drift", "healed"}));
+  const auto failed = [] { return Result<void>(Error(ErrorKind::io, "no")); };
+  EXPECT_FALSE(follow_daemon(path, hear, failed).ok());
 }
 
 TEST_F(Control, ConnectionsAreBounded) {
   std::vector<UniqueFd> many;
   for (std::size_t i = 0; i < 3 * ControlServer::most_connections; ++i) many.push_back(raw());
-  EXPECT_FALSE(ask_daemon(path, "echo", json::object(), 5s).ok());
+  bool refused = false;
+  const auto asked = ask_daemon(path, "echo", json::object(), 5s, &refused);
+  ASSERT_FALSE(asked.ok());
+  EXPECT_TRUE(refused);
+  EXPECT_EQ(asked.error().kind(), ErrorKind::limit);
+  EXPECT_EQ(asked.error().message(), "keymsd serves 32 connections, and no more");
+  const auto followed = follow_daemon(path, [](const json&) { return true; });
+  ASSERT_FALSE(followed.ok());
+  EXPECT_EQ(followed.error().kind(), ErrorKind::limit);
   many.clear();
   bool served = false;
   for (int i = 0; i < 1000 && !served; ++i)
