@@ -99,9 +99,12 @@ std::string zsh_value(const Option& option) {
   return ":" + zsh_text(option.value) + ": ";
 }
 
+// `place`: an argument's among the command's, from 1.
+std::string zsh_argument(const Option& option, int place) {
+  return "'" + (option.repeats ? "*" : std::to_string(place)) + zsh_value(option) + "'";
+}
+
 std::string zsh_option(const Option& option) {
-  if (option.is_argument())
-    return std::string("'") + (option.repeats ? "*" : "1") + zsh_value(option) + "'";
   const std::string text = "[" + zsh_text(option.help) + "]";
   const std::string repeats = option.repeats ? "*" : "";
   if (!option.value.empty())
@@ -121,7 +124,11 @@ std::string zsh_command(const Tree& tree, const Command& command) {
     text += "  )\n";
   }
   text += below.empty() ? "  _arguments" : "  _arguments -C";
-  for (const Option& option : command.options) text += " \\\n    " + zsh_option(option);
+  int place = 0;
+  for (const Option& option : command.options) {
+    text += " \\\n    ";
+    text += option.is_argument() ? zsh_argument(option, ++place) : zsh_option(option);
+  }
   if (below.empty()) return text + "\n}\n";
   text += " \\\n    '1:command:->command' '*::argument:->argument'\n  case $state in\n";
   text += "    command) _describe command commands ;;\n    argument)\n      case $words[1] in\n";
