@@ -2,6 +2,7 @@
 #include "tools/policy/load.h"
 
 #include <algorithm>
+#include <fstream>
 
 #include "keyms/policy/encode.h"
 #include "keyms/policy/toml.h"
@@ -45,6 +46,15 @@ Result<Loaded> load(const std::string& file) {
   CS_TRY(out.encoded, keyms::encode(out.policy).context(file));
   out.value = keyms::core_properties_value(out.encoded);
   return out;
+}
+
+Result<void> save(const std::string& file, ByteView bytes) {
+  std::ofstream out(file, std::ios::binary | std::ios::trunc);
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
+  out.close();
+  if (!out) return Error(ErrorKind::io, "writing " + file);
+  return {};
 }
 
 }  // namespace cs::policy

@@ -22,4 +22,7 @@ struct Loaded {
 Result<Loaded> load(const std::string& file);
 [[nodiscard]] bool is_of_content(const Error& error) noexcept;
 
+// In place of what the file was.
+Result<void> save(const std::string& file, ByteView bytes);
+
 }  // namespace cs::policy

@@ -2,25 +2,18 @@
 // `countersign policy`: core policies as files, without a daemon.
 #pragma once
 
-#include <iosfwd>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "keyms/policy/draw.h"
+#include "tools/inspect/console.h"
 #include "tools/inspect/outcome.h"
 
 namespace cs::policy {
 
+using inspect::Console;
 using inspect::Outcome;
-
-// Where a command is told of and answers.
-struct Console {
-  std::istream& in;
-  bool is_terminal;  // whether somebody is there to be asked
-  std::ostream& out;
-  std::ostream& err;
-};
 
 struct NewOptions {
   keyms::DrawOptions who{"", {"", {}, {}}, {"", {}, {}}};

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
@@ -129,14 +128,8 @@ Outcome diff(const DiffOptions& options, const Console& console) {
 Outcome encode(const EncodeOptions& options, const Console& console) {
   const auto loaded = load(options.file);
   if (!loaded.ok()) return failed(loaded.error(), false, console);
-  std::ofstream file(options.out, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(loaded->encoded.data()),
-             static_cast<std::streamsize>(loaded->encoded.size()));
-  file.close();
-  if (!file) {
-    return inspect::fail(Error(ErrorKind::io, "writing " + options.out), Outcome::unreadable, false,
-                         console.out, console.err);
-  }
+  if (const auto saved = save(options.out, loaded->encoded); !saved.ok())
+    return inspect::fail(saved.error(), Outcome::unreadable, false, console.out, console.err);
   tell_head(*loaded, "", console.out);
   return Outcome::good;
 }
