@@ -75,6 +75,8 @@ int run(int argc, char** argv) {
   cs::cli::set_up_help(program);
   const cs::SystemClock clock;
   Chosen chosen{clock, {}};
+  cs::verbs::add_keymsd(program, chosen);
+  cs::verbs::add_recovery(program, chosen);
   cs::verbs::add_packet(program, chosen);
   cs::verbs::add_key(program, chosen);
   cs::verbs::add_inspect(program, chosen);

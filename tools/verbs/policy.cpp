@@ -2,9 +2,6 @@
 // `countersign policy`.
 #include "tools/policy/policy.h"
 
-#include <unistd.h>
-
-#include <iostream>
 #include <memory>
 
 #include "keyms/policy/words.h"
@@ -13,17 +10,11 @@
 namespace cs::verbs {
 namespace {
 
-using policy::Console;
-
 constexpr const char* a_policy =
     "A core policy: its text, its encoding, or a proposal or agreement";
 constexpr const char* statuses =
     "Exit status: 0 it is good, 1 the policy is refused, 2 the command line is wrong, 3 a file "
     "could not be read.\n";
-
-Console console() {
-  return {std::cin, ::isatty(STDIN_FILENO) == 1, std::cout, std::cerr};
-}
 
 // A gateway's options: which is "here" or "there".
 void add_gateway(CLI::App& command, const std::string& which, keyms::DrawnGateway& gateway) {
@@ -114,7 +105,7 @@ void add_new(CLI::App& family, Chosen& chosen) {
     if (options->proposals.empty()) {
       options->proposals.push_back(*xfrm::parse_proposal("aes256gcm16"));
     }
-    return static_cast<int>(policy::make_new(*options, console()));
+    return static_cast<int>(policy::make_new(*options, inspect::console()));
   });
 }
 
@@ -139,7 +130,7 @@ void add_from_swanctl(CLI::App& family, Chosen& chosen) {
       "not be understood.\n"
       "  countersign policy from-swanctl swanctl.conf --here berlin-1 > policy.toml");
   when_chosen(command, chosen, [options] {
-    return static_cast<int>(policy::draw_from_swanctl(*options, console()));
+    return static_cast<int>(policy::draw_from_swanctl(*options, inspect::console()));
   });
 }
 
@@ -166,7 +157,7 @@ void add_from_kernel(CLI::App& family, Chosen& chosen) {
       "has no tunnel.\n"
       "  countersign policy from-kernel --peer 192.0.2.2 > policy.toml");
   when_chosen(command, chosen, [options] {
-    return static_cast<int>(policy::draw_from_kernel(*options, console()));
+    return static_cast<int>(policy::draw_from_kernel(*options, inspect::console()));
   });
 }
 
@@ -182,7 +173,7 @@ void add_check(CLI::App& family, Chosen& chosen) {
                              "it.\n") +
                  statuses + "  countersign policy check policy.toml");
   when_chosen(command, chosen,
-              [options] { return static_cast<int>(policy::check(*options, console())); });
+              [options] { return static_cast<int>(policy::check(*options, inspect::console())); });
 }
 
 void add_show(CLI::App& family, Chosen& chosen) {
@@ -195,7 +186,7 @@ void add_show(CLI::App& family, Chosen& chosen) {
                              "policy stands in comments.\n") +
                  statuses + "  countersign policy show agreement.cbor");
   when_chosen(command, chosen,
-              [options] { return static_cast<int>(policy::show(*options, console())); });
+              [options] { return static_cast<int>(policy::show(*options, inspect::console())); });
 }
 
 void add_diff(CLI::App& family, Chosen& chosen) {
@@ -214,7 +205,7 @@ void add_diff(CLI::App& family, Chosen& chosen) {
       "file could not be read.\n"
       "  countersign policy diff policy.toml new.toml");
   when_chosen(command, chosen,
-              [options] { return static_cast<int>(policy::diff(*options, console())); });
+              [options] { return static_cast<int>(policy::diff(*options, inspect::console())); });
 }
 
 void add_encode(CLI::App& family, Chosen& chosen) {
@@ -228,14 +219,14 @@ void add_encode(CLI::App& family, Chosen& chosen) {
   command.footer(std::string("The value is the SHA-256 of the encoding.\n") + statuses +
                  "  countersign policy encode --out policy.cbor policy.toml");
   when_chosen(command, chosen,
-              [options] { return static_cast<int>(policy::encode(*options, console())); });
+              [options] { return static_cast<int>(policy::encode(*options, inspect::console())); });
 }
 
 }  // namespace
 
 void add_policy(CLI::App& program, Chosen& chosen) {
   CLI::App& family =
-      *program.add_subcommand("policy", "Write, check and compare what two gateways agree on");
+      *program.add_subcommand("policy", "Write, compare and agree on what two gateways keep to");
   family.require_subcommand(1);
   add_new(family, chosen);
   add_from_swanctl(family, chosen);
@@ -244,6 +235,7 @@ void add_policy(CLI::App& program, Chosen& chosen) {
   add_show(family, chosen);
   add_diff(family, chosen);
   add_encode(family, chosen);
+  add_agreed(family, chosen);
 }
 
 }  // namespace cs::verbs

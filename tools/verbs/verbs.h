@@ -26,6 +26,9 @@ void add_doctor(CLI::App& program, Chosen& chosen);
 void add_tpm(CLI::App& program, Chosen& chosen);
 void add_xfrm(CLI::App& program, Chosen& chosen);
 void add_policy(CLI::App& program, Chosen& chosen);
+void add_agreed(CLI::App& policy, Chosen& chosen);  // of a policy, what keymsd has to do with it
+void add_keymsd(CLI::App& program, Chosen& chosen);
+void add_recovery(CLI::App& program, Chosen& chosen);
 void add_gate(CLI::App& program, Chosen& chosen);
 void add_digest_list(CLI::App& program, Chosen& chosen);
 
@@ -43,6 +46,13 @@ CLI::Option* add_parsed(CLI::App& command, const std::string& name, T& out, Pars
     out = std::move(parsed).value();
   };
   return command.add_option_function<std::string>(name, take, help);
+}
+
+// Where keymsd answers.
+inline void add_socket(CLI::App& command, std::string& socket) {
+  command.add_option("--socket", socket, "keymsd's control socket")
+      ->type_name("FILE")
+      ->capture_default_str();
 }
 
 }  // namespace cs::verbs
