@@ -142,6 +142,9 @@ TEST_F(Control, ConnectionsAreBounded) {
   EXPECT_TRUE(refused);
   EXPECT_EQ(asked.error().kind(), ErrorKind::limit);
   EXPECT_EQ(asked.error().message(), "keymsd serves 32 connections, and no more");
+  // Also where it has hung up while the request was on its way.
+  const json long_one{{"a", std::string(ControlServer::most_request - 1000, 'x')}};
+  EXPECT_EQ(ask_daemon(path, "echo", long_one, 5s).error().kind(), ErrorKind::limit);
   const auto followed = follow_daemon(path, [](const json&) { return true; });
   ASSERT_FALSE(followed.ok());
   EXPECT_EQ(followed.error().kind(), ErrorKind::limit);
