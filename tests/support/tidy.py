@@ -26,7 +26,7 @@ def dependencies(build):
     made_of, current = {}, None
     for line in listed.splitlines():
         if line.startswith("    ") and current:
-            made_of[current].append(line.strip())
+            made_of[current].append(build / line.strip())  # ccache records some relative to it
         elif ": #deps " in line:
             current = line.split(": #deps ")[0]
             made_of[current] = []
