@@ -2,6 +2,7 @@
 // keymsd's network worker: its command line. keymsd starts it, with its socket as descriptor 3.
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <random>
@@ -22,6 +23,8 @@ struct Flags {
 
 cs::Result<void> serve(const Flags& flags) {
   cs::UniqueFd keymsd(worker_descriptor);
+  // OpenSSL writes to sockets that a stranger resets when he likes.
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): fails for no signal that there is
   CS_CHECK(drop_privileges(flags.user));
   CS_CHECK(prepare_openssl());
   static const cs::SystemClock clock;

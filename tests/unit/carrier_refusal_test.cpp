@@ -3,16 +3,20 @@
 // name, and keymsd hears of none.
 #include <gtest/gtest.h>
 #include <openssl/rsa.h>
+#include <sys/wait.h>
 
+#include <csignal>
 #include <thread>
 
 #include "keyms/carrier/admission.h"
-#include "keyms/carrier/tls_context.h"
+#include "tests/unit/carrier_client.h"
 #include "tests/unit/carrier_gateway.h"
 
 namespace cs::keyms::carrier {
 namespace {
 
+using test::client;
+using test::Context;
 using test::Gateway;
 using test::get;
 using test::Identity;
@@ -33,23 +37,6 @@ UniqueFd connection_to(std::uint16_t port, const char* from = "127.0.0.1") {
   if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0)
     throw std::runtime_error("cannot connect");
   return fd;
-}
-
-using Context = Openssl<SSL_CTX, SSL_CTX_free>;
-
-// A client as it should be, for one thing to be changed in it.
-Context client(const OwnEndpoint* endpoint) {
-  Context context(SSL_CTX_new(TLS_client_method()));
-  const unsigned char protocol[] =
-      "\x0d"
-      "countersign/1";
-  SSL_CTX_set_alpn_protos(context.get(), protocol, sizeof(protocol) - 1);
-  if (endpoint != nullptr) {
-    const LoadedEndpoint loaded = get(load_endpoint(*endpoint));
-    SSL_CTX_use_certificate(context.get(), loaded.certificate.get());
-    SSL_CTX_use_PrivateKey(context.get(), loaded.key.get());
-  }
-  return context;
 }
 
 Bytes framed(const Bytes& message) {
@@ -216,6 +203,26 @@ TEST_F(Strangers, WhoSaysNothingIsHungUpOn) {
                          [&] { return gateway_.stats.counters.of(Refusal::tls_timeout) == 1; }));
   silent.join();
   EXPECT_LT(test::machine_clock.boot() - start, std::chrono::seconds(6));
+}
+
+// The worker reads what they said when they have hung up: its answer has nowhere to go.
+TEST_F(Strangers, WhoHangsUpMidwayEndsTheirConnectionOnly) {
+  const pid_t worker = gateway_.worker().pid();
+  const Bytes words = test::client_hello();
+  expect(Refusal::peer_closed, [&] {
+    ::kill(worker, SIGSTOP);
+    siginfo_t info{};
+    EXPECT_EQ(::waitid(P_PID, static_cast<id_t>(worker), &info, WSTOPPED), 0);
+    {
+      const UniqueFd fd = connection_to(gateway_.port());
+      ::send(fd.get(), words.data(), words.size(), 0);
+      ::shutdown(fd.get(), SHUT_WR);
+      const linger reset{1, 0};
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    }
+    ::kill(worker, SIGCONT);
+  });
+  EXPECT_EQ(gateway_.worker().pid(), worker) << gateway_.trouble;
 }
 
 TEST_F(Strangers, AnAddressHasSomeOfTheSlotsOnly) {
