@@ -40,23 +40,31 @@ Admission::Verdict Admission::admit(Id id, const net::Address& source, bool pinn
   Verdict verdict;
   if (pinned) {
     if (pools_[pinned_ones].size() >= most_pinned) return {Refusal::crowded_out, std::nullopt};
-  } else if (pools_[silent].size() + pools_[speaking].size() >= most) {
-    const auto& pool = pools_[silent].empty() ? pools_[speaking] : pools_[silent];
-    verdict.crowded_out = pool.at(random_() % pool.size());
-    forget(*verdict.crowded_out);
+  } else {
+    verdict.crowded_out = make_room(silent);
   }
   ++sources_[entry.source];
   put(id, std::move(entry));
   return verdict;
 }
 
-void Admission::spoke(Id id) {
+std::optional<Admission::Id> Admission::make_room(Pool in) {
+  const std::vector<Id>& pool = pools_.at(in);
+  if (pool.size() < most_of_half) return std::nullopt;
+  const Id crowded_out = pool.at(random_() % pool.size());
+  forget(crowded_out);
+  return crowded_out;
+}
+
+std::optional<Admission::Id> Admission::spoke(Id id) {
   const auto found = entries_.find(id);
-  if (found == entries_.end() || found->second.pool != silent) return;
+  if (found == entries_.end() || found->second.pool != silent) return std::nullopt;
+  const std::optional<Id> crowded_out = make_room(speaking);
   Entry entry = found->second;
   take_from_pool(entry);
   entry.pool = speaking;
   put(id, std::move(entry));
+  return crowded_out;
 }
 
 void Admission::forget(Id id) {

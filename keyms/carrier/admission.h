@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Which connections that have proved nothing yet may stay. They are few, so a flood takes bounded
-// memory; when they are all taken a random one makes room, first of those that have said nothing,
-// so that whoever goes on quickly gets through. Pinned addresses have slots of their own.
+// memory. Those that have said nothing and those that have begun TLS have half of the places each;
+// when a half is full a random one of it makes room. So neither crowds out the other, and whoever
+// goes on quickly gets through. Pinned addresses have places of their own.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ namespace cs::keyms::carrier {
 class Admission {
  public:
   using Id = std::uint32_t;
-  static constexpr std::size_t most = 256;
+  static constexpr std::size_t most_of_half = 128;
+  static constexpr std::size_t most = 2 * most_of_half;
   static constexpr std::size_t most_of_source = 8;  // of an IPv4 address, of an IPv6 /64
   static constexpr std::size_t most_pinned = 64;
   static constexpr std::size_t most_of_pinned = 8;
@@ -31,8 +33,8 @@ class Admission {
     std::optional<Id> crowded_out;  // is forgotten here already
   };
   Verdict admit(Id id, const net::Address& source, bool pinned);
-  // It has said something that TLS accepts.
-  void spoke(Id id);
+  // It has said something that TLS accepts. Who is crowded out for that is forgotten here already.
+  [[nodiscard]] std::optional<Id> spoke(Id id);
   // It has gone, or has proved itself. One that is not there is none.
   void forget(Id id);
 
@@ -46,6 +48,7 @@ class Admission {
     Pool pool = silent;
     std::size_t place = 0;  // in its pool
   };
+  std::optional<Id> make_room(Pool in);
   void put(Id id, Entry entry);
   void take_from_pool(const Entry& entry);
 

@@ -256,7 +256,8 @@ bool TlsWorker::shaken(Id id, Connection& connection) {
   const TlsStream::Step step = connection.stream->handshake(*now_.context);
   if (!carried_on(id, connection, step)) return false;
   if (step != TlsStream::Step::done) {
-    if (connection.stream->begun()) unproven_.spoke(id);
+    if (!connection.stream->begun()) return false;
+    if (const auto other = unproven_.spoke(id)) refuse(*other, Refusal::crowded_out);
     return false;
   }
   enter(connection, Stage::hello,

@@ -37,34 +37,63 @@ TEST(Admission, AHostOfIpv6HasAWholeNetwork) {
   EXPECT_FALSE(admission.admit(100, address("2001:db8:0:1::1"), false).refused);
 }
 
-TEST(Admission, WhenFullASilentOneMakesRoom) {
-  Admission admission(1);
-  constexpr std::uint32_t first_silent = Admission::most - 10;
-  for (std::uint32_t id = 0; id < Admission::most; ++id) {
-    admission.admit(id, stranger(id), false);
-    if (id < first_silent) admission.spoke(id);
+constexpr std::uint32_t half = Admission::most_of_half;
+
+// Strangers from `first` on, who begin TLS at once.
+void fill_with_speakers(Admission& admission, std::uint32_t first) {
+  for (std::uint32_t id = first; id < first + half; ++id) {
+    EXPECT_FALSE(admission.admit(id, stranger(id), false).crowded_out);
+    EXPECT_FALSE(admission.spoke(id));
   }
-  for (std::uint32_t id = Admission::most; id < Admission::most + 1000; ++id) {
+}
+
+TEST(Admission, WhoSaysNothingCrowdsOutOnlyWhoSaysNothing) {
+  Admission admission(1);
+  fill_with_speakers(admission, 0);
+  for (std::uint32_t id = half; id < 2 * half; ++id)
+    EXPECT_FALSE(admission.admit(id, stranger(id), false).crowded_out);
+  for (std::uint32_t id = 2 * half; id < 2 * half + 1000; ++id) {
     const auto verdict = admission.admit(id, stranger(id), false);
     ASSERT_TRUE(verdict.crowded_out);
-    EXPECT_GE(*verdict.crowded_out, first_silent) << "one that has begun TLS";
+    EXPECT_GE(*verdict.crowded_out, half) << "one that has begun TLS";
     EXPECT_EQ(admission.size(), Admission::most);
   }
 }
 
-TEST(Admission, WhenAllSpeakARandomOneMakesRoom) {
-  Admission admission(7);
-  std::uint32_t id = 0;
-  for (; id < Admission::most; ++id) {
-    admission.admit(id, stranger(id), false);
-    admission.spoke(id);
+// Its first words need their time on the way, and those of the others were there at once.
+TEST(Admission, WhoBeginsTlsDoesNotCrowdOutWhoJustCame) {
+  Admission admission(1);
+  fill_with_speakers(admission, 0);
+  EXPECT_FALSE(admission.admit(half, stranger(half), false).crowded_out);
+  for (std::uint32_t id = half + 1; id < half + 1000; ++id) {
+    EXPECT_FALSE(admission.admit(id, stranger(id), false).crowded_out);
+    const auto crowded_out = admission.spoke(id);
+    ASSERT_TRUE(crowded_out);
+    EXPECT_NE(*crowded_out, half);
+    EXPECT_NE(*crowded_out, id);
+    EXPECT_EQ(admission.size(), half + 1);
   }
-  std::map<std::uint32_t, int> gone;
-  for (; id < Admission::most + 1000; ++id) {
-    const auto verdict = admission.admit(id, stranger(id), false);
-    ASSERT_TRUE(verdict.crowded_out);
-    EXPECT_EQ(++gone[*verdict.crowded_out], 1);
-    admission.spoke(id);
+}
+
+// Neither the oldest nor the youngest: of as many as there are places for, a third is still there
+// when as many others have come.
+TEST(Admission, ARandomOneMakesRoom) {
+  for (const bool speaks : {false, true}) {
+    Admission admission(7);
+    const auto come = [&](std::uint32_t id) {
+      const auto crowded_out = admission.admit(id, stranger(id), false).crowded_out;
+      return speaks ? admission.spoke(id) : crowded_out;
+    };
+    std::uint32_t id = 0;
+    while (id < half) EXPECT_FALSE(come(id++));
+    std::uint32_t left = half;
+    while (id < 2 * half) {
+      const auto crowded_out = come(id++);
+      ASSERT_TRUE(crowded_out);
+      if (*crowded_out < half) --left;
+    }
+    EXPECT_GT(left, half / 4);
+    EXPECT_LT(left, half / 2);
   }
 }
 
