@@ -89,11 +89,7 @@ class Flood {
 // Two gateways, of which the second is flooded.
 class Pair {
  public:
-  Pair() : a_("berlin-1"), b_("hamburg-1"), flood_(b_) {
-    a_.knows({b_.self.as_peer()});
-    b_.knows({a_.self.as_peer()});
-    wait([&] { return a_.worker().agreed() && b_.worker().agreed(); }, "the workers are not ready");
-    idle_ = resident_kb(b_.worker().pid());
+  Pair() : a_("berlin-1"), b_("hamburg-1"), flood_(b_), idle_kb_(get_ready()) {
     flood(2 * Admission::most);
   }
 
@@ -122,7 +118,7 @@ class Pair {
   [[nodiscard]] const Flood& flood() const { return flood_; }
   [[nodiscard]] const Stats& stats() const { return b_.stats; }
   [[nodiscard]] std::uint64_t most_unproven() const { return most_unproven_; }
-  [[nodiscard]] long grown_kb() const { return most_kb_ - idle_; }
+  [[nodiscard]] long grown_kb() const { return most_kb_ - idle_kb_; }
 
  private:
   void wait(const std::function<bool()>& done, const char* otherwise) {
@@ -132,6 +128,12 @@ class Pair {
       return done();
     });
     if (!came) throw std::runtime_error(otherwise);
+  }
+  long get_ready() {
+    a_.knows({b_.self.as_peer()});
+    b_.knows({a_.self.as_peer()});
+    wait([&] { return a_.worker().agreed() && b_.worker().agreed(); }, "the workers are not ready");
+    return resident_kb(b_.worker().pid());
   }
   void flood(std::uint64_t connections) {
     flood_.add(connections);
@@ -149,7 +151,7 @@ class Pair {
   Gateway b_;
   Flood flood_;
   std::uint64_t most_unproven_ = 0;
-  long idle_ = 0;
+  long idle_kb_;
   long most_kb_ = 0;
 };
 
