@@ -44,7 +44,7 @@ struct DaemonConfig {
   // [network]
   std::vector<Endpoint> listen;
   std::string carrier = "/usr/libexec/countersign/keymsd-carrier";  // empty: no TLS at all
-  std::string carrier_user = "countersign-net";
+  std::string carrier_user = "keymsd-carrier";
   // Third parties' carriers.
   std::string carrier_socket;  // empty: none may come
   std::string carrier_socket_user = "root";

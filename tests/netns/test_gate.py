@@ -65,7 +65,11 @@ class Gate(unittest.TestCase):
                 self.assertIn("branch: any", self.gate("set-up", f"--{kind}", "--peer", PEER, "--ike").replace("open to any SA", "any"))
                 self.gate("close", "branch")
                 self.assertEqual(self.show()["peers"][0]["admitted"], [])
+                self.gate("open", "branch", "--without-attestation")
+                self.assertIn("all peers: 1", self.gate("close", "--all"))
+                self.assertEqual(self.opening(), "closed")
                 self.gate("remove")
+                self.assertIn("all peers: 0", self.gate("close", "--all"))
                 self.assertIn("there is no gate", self.gate("show", expect=3))
 
     def test_what_is_wrong_is_told(self):
@@ -73,6 +77,7 @@ class Gate(unittest.TestCase):
         self.assertIn("--without-attestation", self.gate("open", "branch", expect=2))
         self.assertEqual(self.opening(), "closed")
         self.assertIn("no peer nobody", self.gate("open", "nobody", "--without-attestation", expect=3))
+        self.assertIn("PEER or --all", self.gate("close", expect=2))
         self.assertIn("no name of a peer", self.gate("close", "b;flush", expect=3))
         self.assertIn("remove it first", self.gate("set-up", "--iptables", "--peer", PEER, expect=3))
         for wrong in ("branch", "branch=", "branch=192.0.2.300", "branch=192.0.2.2,"):

@@ -165,6 +165,20 @@ Result<void> close_gate(const std::string& peer) {
   return gate.close(peer);
 }
 
+// How many there are. Each is tried, whatever becomes of the others.
+Result<std::size_t> close_gates() {
+  Result<Gate> gate = Gate::find();
+  if (!gate.ok() && gate.error().kind() == ErrorKind::not_found) return std::size_t{0};
+  CS_CHECK(gate);
+  CS_TRY(const GateView view, gate->look());
+  Result<void> worst;
+  for (const GatePeerView& peer : view.peers) {
+    if (auto closed = gate->close(peer.name); !closed.ok()) worst = std::move(closed);
+  }
+  CS_CHECK(worst);
+  return view.peers.size();
+}
+
 Outcome ended(const Result<void>& done, const std::string& words, std::ostream& out,
               std::ostream& err) {
   if (!done.ok()) return failed(done.error(), out, err);
@@ -238,6 +252,13 @@ Outcome open(const OpenOptions& options, std::ostream& out, std::ostream& err) {
 
 Outcome close(const std::string& peer, std::ostream& out, std::ostream& err) {
   return ended(close_gate(peer), peer + ": closed", out, err);
+}
+
+Outcome close_all(std::ostream& out, std::ostream& err) {
+  const auto closed = close_gates();
+  if (!closed.ok()) return failed(closed.error(), out, err);
+  out << "closed to all peers: " << *closed << "\n";
+  return Outcome::good;
 }
 
 Outcome remove(std::ostream& out, std::ostream& err) {

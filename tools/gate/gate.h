@@ -42,6 +42,8 @@ struct OpenOptions {
 };
 [[nodiscard]] Outcome open(const OpenOptions& options, std::ostream& out, std::ostream& err);
 [[nodiscard]] Outcome close(const std::string& peer, std::ostream& out, std::ostream& err);
+// Nothing being there is fine.
+[[nodiscard]] Outcome close_all(std::ostream& out, std::ostream& err);
 [[nodiscard]] Outcome remove(std::ostream& out, std::ostream& err);
 
 }  // namespace cs::gate

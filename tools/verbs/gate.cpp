@@ -115,13 +115,23 @@ void add_open(CLI::App& family, Chosen& chosen) {
 }
 
 void add_close(CLI::App& family, Chosen& chosen) {
-  const auto peer = std::make_shared<std::string>();
+  struct Close {
+    std::string peer;
+    bool all = false;
+  };
+  const auto close = std::make_shared<Close>();
   CLI::App& command =
       *family.add_subcommand("close", "Drop a peer's IPsec, and forget the SAs that were admitted");
-  command.add_option("PEER", *peer, "The peer, by its name")->required();
+  CLI::Option* peer = command.add_option("PEER", close->peer, "The peer, by its name");
+  command.add_flag("--all", close->all, "Every peer; fine where there is no gate")->excludes(peer);
   command.footer(std::string(statuses) + "  countersign gate close branch");
-  when_chosen(command, chosen,
-              [peer] { return static_cast<int>(gate::close(*peer, std::cout, std::cerr)); });
+  command.callback([close, &chosen] {
+    if (close->peer.empty() && !close->all) throw CLI::RequiredError("PEER or --all");
+    chosen.run = [close] {
+      return static_cast<int>(close->all ? gate::close_all(std::cout, std::cerr)
+                                         : gate::close(close->peer, std::cout, std::cerr));
+    };
+  });
 }
 
 void add_remove(CLI::App& family, Chosen& chosen) {
