@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <thread>
+#include <utility>
 
 #include "xfrm/state/text.h"
 
@@ -167,15 +168,15 @@ Result<void> close_gate(const std::string& peer) {
 
 // How many there are. Each is tried, whatever becomes of the others.
 Result<std::size_t> close_gates() {
-  Result<Gate> gate = Gate::find();
-  if (!gate.ok() && gate.error().kind() == ErrorKind::not_found) return std::size_t{0};
-  CS_CHECK(gate);
-  CS_TRY(const GateView view, gate->look());
+  Result<Gate> found = Gate::find();
+  if (!found.ok() && found.error().kind() == ErrorKind::not_found) return std::size_t{0};
+  CS_TRY(Gate gate, std::move(found));
+  CS_TRY(const GateView view, gate.look());
   Result<void> worst;
   for (const GatePeerView& peer : view.peers) {
-    if (auto closed = gate->close(peer.name); !closed.ok()) worst = std::move(closed);
+    if (auto closed = gate.close(peer.name); !closed.ok()) worst = std::move(closed);
   }
-  CS_CHECK(worst);
+  CS_CHECK(std::move(worst));
   return view.peers.size();
 }
 
