@@ -52,8 +52,8 @@ Result<uid_t> uid_of(const std::string& user) {
 // A pair's end of a channel, which may have gone.
 class Carriers::Port final : public PairChannel {
  public:
-  Port(Carriers& carriers, const Key& key, const Channel& channel)
-      : carriers_(&carriers), key_(key), channel_(channel) {}
+  Port(Carriers& carriers, const Key& key, Channel channel)
+      : carriers_(&carriers), key_(key), channel_(std::move(channel)) {}
   [[nodiscard]] Role role() const override { return channel_.role; }
   [[nodiscard]] Hash channel() const override { return channel_.secret; }
   [[nodiscard]] std::optional<Hash> certificate() const override { return channel_.certificate; }
@@ -76,8 +76,6 @@ class Carriers::Port final : public PairChannel {
   Key key_;
   Channel channel_;
 };
-
-Carriers::~Carriers() = default;
 
 Result<std::unique_ptr<Carriers>> Carriers::open(CarriersHost& host, const Clock& clock,
                                                  const DaemonConfig& config) {

@@ -48,7 +48,6 @@ class Carriers final : public LoopPart {
   [[nodiscard]] static Result<std::unique_ptr<Carriers>> open(CarriersHost& host,
                                                               const Clock& clock,
                                                               const DaemonConfig& config);
-  ~Carriers() override;
 
   // To the worker, in place of what it was told before.
   Result<void> configure(carrier::OwnEndpoint endpoint, std::vector<carrier::KnownPeer> peers);

@@ -50,8 +50,6 @@ Conductor::Conductor(const Tools& tools, Kept kept)
   use(std::move(facts_));
 }
 
-Conductor::~Conductor() = default;
-
 void Conductor::reread_trust() {
   for (const std::string& sentence : trust_.read())
     tools_.events->tell({EventKind::trouble, "", "trust", sentence});

@@ -52,7 +52,6 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
                                               const Clock& clock);
 
   Conductor(const Tools& tools, Kept kept);
-  ~Conductor() override;
 
   // Before it goes, of an orderly end: the peers are told.
   void stop();

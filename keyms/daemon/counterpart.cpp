@@ -349,7 +349,7 @@ std::vector<Counterpart::Key> Counterpart::keys() const {
   return out;
 }
 
-void Counterpart::drop_stored(std::uint32_t key) {
+void Counterpart::drop_stored(std::uint32_t key) const {
   tools_.desk->ask(
       tpm::Priority::background,
       [machine = tools_.machine, key](tpm::Device& device) {

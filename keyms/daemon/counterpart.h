@@ -112,7 +112,7 @@ class Counterpart final : private PairHost {
   void remember(const PeerMemory& memory);
   void shown(Result<Machine::Shown> shown);
   void keep(const Key& key);
-  void drop_stored(std::uint32_t key);
+  void drop_stored(std::uint32_t key) const;
   // Of something that this is not to be called back for once it has gone.
   template <class Then>
   auto while_alive(Then then) {
