@@ -10,11 +10,15 @@
 #include "base/rfc3339.h"
 #include "keyms/daemon/control_verbs.h"
 #include "keyms/evidence/explain.h"
+#include "keyms/policy/words.h"
 
 namespace cs::keyms {
 namespace {
 
 using nlohmann::json;
+
+// What people read aloud of a Name is its digest.
+constexpr std::size_t algorithm_size = 2;
 
 Conductor* conductor_of(ControlState& state) {
   Running* const running = state.running();
@@ -162,11 +166,10 @@ json kernel_json(ControlState& state, const std::optional<KernelView>& view) {
                        {"hint", meant.hint}});
     }
   }
-  return {
-      {"watched", view.has_value()},
-      {"gate", null_or(view.has_value(), view ? json(xfrm::to_string(view->gate.kind)) : json())},
-      {"drift", drift},
-      {"waiting", view ? view->waiting.size() : 0}};
+  return {{"watched", view.has_value()},
+          {"gate", view ? xfrm::to_string(view->gate.kind) : ""},
+          {"drift", drift},
+          {"waiting", view ? view->waiting.size() : 0}};
 }
 
 json carrier_json(ControlState& state) {
@@ -225,7 +228,8 @@ json status_of(ControlState& state) {
     const Machine::Facts& facts = conductor->facts();
     out["ne_id"] = facts.ne_id;
     out["tpm"] = {{"attestation_key", facts.attestation_key.hex()},
-                  {"fingerprint", fingerprint_text(facts.attestation_key.bytes)},
+                  {"fingerprint",
+                   fingerprint_text(ByteView(facts.attestation_key.bytes).subspan(algorithm_size))},
                   {"reset_count", facts.reset_count}};
   }
   return out;
@@ -248,7 +252,7 @@ json certs_of(ControlState& state) {
           {{"peer", name},
            {"id", key.id},
            {"direction", key.table == Table::inbound ? "inbound" : "outbound"},
-           {"suite", static_cast<int>(key.suite)},
+           {"suite", word_for(suite_words, key.suite)},
            {"mode", key.resident ? "tpm" : "session"},
            {"not_after", format_rfc3339(WallTime(std::chrono::seconds(key.not_after)))}});
     }

@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t most_name = 64;
-constexpr std::size_t most_words = 512;
+constexpr std::size_t most_words = 200;
 constexpr std::int64_t most_wait = 600;
 constexpr std::size_t most_approval = std::size_t{256} * 1024;
 
@@ -65,16 +65,17 @@ Result<Counterpart*> counterpart_in(const Asked& asked) {
 }
 
 json plan_json(const Plan& plan) {
-  const std::string refuses = plan.peer + " refuses to attest until version " +
-                              std::to_string(plan.version) + " is applied there, too";
+  std::vector<std::string> changes = plan.changes;
+  changes.push_back(plan.peer + " refuses to attest until version " + std::to_string(plan.version) +
+                    " is applied there, too");
   return {{"peer", plan.peer},
           {"version", plan.version},
           {"value", hex_encode(plan.value)},
           {"fingerprint", fingerprint_text(plan.value)},
-          {"changes", plan.changes},
+          {"changes", changes},
           {"now", hex_encode(plan.now.bytes())},
           {"at_start", hex_encode(plan.at_start.bytes())},
-          {"refused_by", json::array({refuses})},
+          {"refused_by", json::array()},
           {"confirm_by", nullptr}};
 }
 
@@ -155,8 +156,9 @@ Result<void> tell_logs(const Asked& asked) {
 }
 
 Result<void> attest(const Asked& asked) {
-  CS_TRY(const Counterpart* peer, counterpart_in(asked));
+  CS_TRY(Counterpart * peer, counterpart_in(asked));
   CS_TRY(const std::chrono::seconds wait, seconds_in(asked, "wait", most_wait));
+  peer->release();
   CS_TRY(Conductor * conductor, conductor_of(asked));
   conductor->attest(
       peer->name(), wait,
@@ -183,7 +185,7 @@ Result<void> acknowledge(const Asked& asked) {
 Result<void> deny(const Asked& asked) {
   CS_TRY(Counterpart * peer, counterpart_in(asked));
   CS_TRY(const std::string why, text_in(asked, "why", most_words));
-  peer->pair().deny({"operator", as_text(why)});
+  peer->hold(why);
   asked.reply(json{{"peer", peer->name()}});
   return {};
 }

@@ -13,13 +13,10 @@
 namespace cs::keyms {
 namespace {
 
-// Who calls: who has somebody to call. If both have, the first of the policy; if neither, too, by
-// whatever carrier there is.
+// The first of the two calls, if it is told where; else the second.
 Role role_of(const HeldPolicy& policy) {
-  const bool can_call = policy.peer().keymsd.has_value();
-  const bool can_be_called = policy.ours().keymsd.has_value();
-  if (can_call != can_be_called) return can_call ? Role::initiator : Role::responder;
-  return policy.end == xfrm::End::left ? Role::initiator : Role::responder;
+  const xfrm::End calls = policy.policy.gateways[1].keymsd ? xfrm::End::left : xfrm::End::right;
+  return policy.end == calls ? Role::initiator : Role::responder;
 }
 
 Evidence evidence_of(std::string_view ne_id, const SessionHello& hello,
@@ -131,6 +128,11 @@ void Counterpart::set_faults(std::vector<Reason> faults) {
   pair_.set_own_faults(std::move(faults));
 }
 
+void Counterpart::hold(const std::string& why) {
+  held_ = as_text(why);
+  pair_.deny({"operator", *held_});
+}
+
 std::uint64_t Counterpart::acknowledge() {
   if (!memory_) return 0;
   PeerMemory memory = *memory_;
@@ -156,6 +158,10 @@ void Counterpart::remember(const PeerMemory& memory) {
 }
 
 Result<PairHost::Endpoint> Counterpart::endpoint(const std::optional<Hash>& certificate) {
+  if (held_) {
+    return Error(ErrorKind::denied, "an operator has denied it: " + *held_)
+        .with_hint("to begin anew: countersign attest " + name());
+  }
   return tools_.endpoint->of(certificate);
 }
 
@@ -288,7 +294,7 @@ void Counterpart::activate(const CredentialFor& credential) {
 }
 
 void Counterpart::connect() {
-  if (*tools_.carriers) (*tools_.carriers)->connect(name(), policy_.peer().keymsd);
+  if (*tools_.carriers && !held_) (*tools_.carriers)->connect(name(), policy_.peer().keymsd);
 }
 
 Result<bool> Counterpart::add_inbound(const Granted& granted) {

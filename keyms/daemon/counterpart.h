@@ -64,6 +64,9 @@ class Counterpart final : private PairHost {
   void channel_up(std::unique_ptr<PairChannel> channel);
   // What the kernel does otherwise than agreed, and what else keeps this gateway from attesting.
   void set_faults(std::vector<Reason> faults);
+  // Cut now, and not attested anew before it is released.
+  void hold(const std::string& why);
+  void release() { held_.reset(); }
   // An operator acknowledges the drifts that were healed; how many records.
   [[nodiscard]] std::uint64_t acknowledge();
 
@@ -128,6 +131,7 @@ class Counterpart final : private PairHost {
   std::optional<PeerMemory> memory_;
   std::optional<Hash> channel_certificate_;
   std::vector<Reason> faults_;
+  std::optional<std::string> held_;  // why
   std::deque<BootTime> begun_;
   std::array<Bytes, log_count> logs_;    // of the evidence given last
   std::optional<ResidentKey> resident_;  // and its session key, if that stays in the TPM
