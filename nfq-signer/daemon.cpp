@@ -2,7 +2,6 @@
 #include "nfq-signer/daemon.h"
 
 #include <poll.h>
-#include <pwd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
@@ -16,6 +15,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/user.h"
 #include "keyms/signer_channel.h"
 #include "nfq-signer/control_socket.h"
 #include "nfq-signer/path_keeper.h"
@@ -35,16 +35,6 @@ constexpr std::chrono::seconds look_around{1};
 // One line of the journal; the prefix is its priority (sd-daemon(3)).
 void say(const char* priority, const std::string& line) {
   std::cerr << priority << line << std::endl;
-}
-
-Result<uid_t> uid_of(const std::string& user) {
-  const passwd* entry =
-      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any thread
-  if (entry == nullptr) {
-    return Error(ErrorKind::not_found, "keymsd's user " + user + ": there is none")
-        .with_hint("set keymsd.user in the configuration");
-  }
-  return entry->pw_uid;
 }
 
 Result<UniqueFd> take_signals() {
@@ -172,7 +162,8 @@ keyms::Instance draw_instance() {
 
 Result<Daemon> Daemon::create(const DaemonOptions& options, const Clock& clock) {
   const Config& config = options.config;
-  CS_TRY(const uid_t keymsd_uid, uid_of(config.keymsd_user));
+  auto their_user = find_user(config.keymsd_user);
+  if (!their_user.ok()) return std::move(their_user).error().context("keymsd.user");
   if (!options.user.empty()) {
     const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
     static_cast<void>(
@@ -188,7 +179,7 @@ Result<Daemon> Daemon::create(const DaemonOptions& options, const Clock& clock) 
   CS_TRY(keyms::KeymsdConnection keymsd,
          keyms::KeymsdConnection::create(
              clock, {.path = config.keymsd_socket,
-                     .keymsd_uid = keymsd_uid,
+                     .keymsd_uid = their_user->id,
                      .hello = {.workers = config.queues, .instance = draw_instance()}}));
   CS_TRY(mtu::PathKeeper paths, mtu::PathKeeper::open({.tunnels = config.tunnels,
                                                        .policy = config.mtu_policy,

@@ -4,7 +4,6 @@
 #include <cap-ng.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <pwd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/user.h"
 #include "keyms/seccomp_filter.h"
 
 namespace cs {
@@ -37,18 +37,13 @@ constexpr std::array allowed{
     "writev", "rt_sigaction", "gettid", "tgkill"};
 
 Result<void> become(const std::string& user) {
-  const passwd* entry =
-      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any thread
-  if (entry == nullptr) {
-    return Error(ErrorKind::not_found, "becoming user " + user + ": there is none")
-        .with_hint("make it with: useradd --system --no-create-home --shell /usr/sbin/nologin " +
-                   user);
-  }
+  auto found = find_user(user);
+  if (!found.ok()) return std::move(found).error().context("becoming another user");
   capng_clear(CAPNG_SELECT_BOTH);
   capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED),
                CAP_NET_ADMIN);
   const int done =
-      capng_change_id(static_cast<int>(entry->pw_uid), static_cast<int>(entry->pw_gid),
+      capng_change_id(static_cast<int>(found->id), static_cast<int>(found->group),
                       static_cast<capng_flags_t>(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING));
   if (done != 0) {
     return Error(ErrorKind::denied,

@@ -4,7 +4,6 @@
 #include <cap-ng.h>
 #include <openssl/crypto.h>
 #include <openssl/ssl.h>
-#include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/user.h"
 #include "keyms/carrier/tls_context.h"
 #include "keyms/seccomp_filter.h"
 
@@ -34,15 +34,11 @@ constexpr std::array allowed{
     "exit_group"};
 
 Result<void> become(const std::string& user) {
-  const passwd* entry = ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): no thread yet
-  if (entry == nullptr) {
-    return Error(ErrorKind::not_found, "becoming user " + user + ": there is none")
-        .with_hint("make it with: useradd --system --no-create-home --shell /usr/sbin/nologin " +
-                   user);
-  }
+  auto found = find_user(user);
+  if (!found.ok()) return std::move(found).error().context("becoming another user");
   capng_clear(CAPNG_SELECT_BOTH);
   const int flags = CAPNG_DROP_SUPP_GRP | (::geteuid() == 0 ? CAPNG_CLEAR_BOUNDING : 0);
-  const int done = capng_change_id(static_cast<int>(entry->pw_uid), static_cast<int>(entry->pw_gid),
+  const int done = capng_change_id(static_cast<int>(found->id), static_cast<int>(found->group),
                                    static_cast<capng_flags_t>(flags));
   if (done == 0) return {};
   return Error(ErrorKind::denied,

@@ -2,12 +2,12 @@
 #include "keyms/daemon/carriers.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "base/user.h"
 #include "keyms/carrier/endpoint.h"
 #include "keyms/session/hello.h"
 #include "keyms/session/key_schedule.h"
@@ -33,18 +33,6 @@ carrier::Reason for_carrier(const Reason& why) {
 std::optional<Hash> hash_if_any(ByteView certificate) {
   if (certificate.empty()) return std::nullopt;
   return carrier::hash_of(certificate);
-}
-
-Result<uid_t> uid_of(const std::string& user) {
-  const passwd* entry =
-      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any thread asks
-  if (entry == nullptr) {
-    return Error(ErrorKind::not_found, "there is no user " + user)
-        .with_hint(
-            "systemd-sysusers makes those of Countersign; network.carrier_socket_user names "
-            "others");
-  }
-  return entry->pw_uid;
 }
 
 }  // namespace
@@ -87,8 +75,9 @@ Result<std::unique_ptr<Carriers>> Carriers::open(CarriersHost& host, const Clock
 
 Result<void> Carriers::start(const DaemonConfig& config) {
   if (!config.carrier_socket.empty()) {
-    CS_TRY(const uid_t user, uid_of(config.carrier_socket_user));
-    CS_TRY(listener_, carrier::ServiceListener::open(*clock_, config.carrier_socket, user));
+    auto user = find_user(config.carrier_socket_user);
+    if (!user.ok()) return std::move(user).error().context("network.carrier_socket_user");
+    CS_TRY(listener_, carrier::ServiceListener::open(*clock_, config.carrier_socket, user->id));
   }
   if (config.carrier.empty()) return {};
   for (const Endpoint& endpoint : config.listen) {

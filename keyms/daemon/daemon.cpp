@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "keyms/daemon/daemon.h"
 
-#include <pwd.h>
 #include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/user.h"
 #include "keyms/daemon/control_verbs.h"
 #include "keyms/daemon/running.h"
 
@@ -22,14 +22,6 @@ namespace {
 constexpr std::chrono::seconds open_again{5};
 // A TPM command that takes so long: the device hangs, and only a new process gets rid of it.
 constexpr std::chrono::seconds most_for_tpm{60};
-
-Result<uid_t> user_of_signer(const std::string& user) {
-  const passwd* entry =
-      ::getpwnam(user.c_str());  // NOLINT(concurrency-mt-unsafe): before any other thread asks
-  if (entry != nullptr) return entry->pw_uid;
-  return Error(ErrorKind::not_found, "nfq-signer's user " + user + ": there is none")
-      .with_hint("set sockets.signer_user in the configuration");
-}
 
 Result<UniqueFd> take_signals() {
   sigset_t set;
@@ -180,8 +172,9 @@ Result<void> Daemon::open_tpm() {
                           }));
   CS_TRY(made.desk, TpmDesk::create(*made.owner));
   CS_TRY(made.root_signer, TpmRootSigner::create(*made.owner, clock_));
-  CS_TRY(const uid_t user, user_of_signer(config_->signer_user));
-  CS_TRY(SignerListener listener, SignerListener::open(clock_, config_->signer_socket, user));
+  auto user = find_user(config_->signer_user);
+  if (!user.ok()) return std::move(user).error().context("sockets.signer_user");
+  CS_TRY(SignerListener listener, SignerListener::open(clock_, config_->signer_socket, user->id));
   made.signer = std::make_unique<SignerService>(clock_, std::move(listener), made.root_signer.get(),
                                                 signer_hooks());
   running_.emplace(std::move(made));

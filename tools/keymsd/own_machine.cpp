@@ -2,7 +2,6 @@
 #include "tools/keymsd/own_machine.h"
 
 #include <fcntl.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 
 #include "base/panic.h"
 #include "base/unique_fd.h"
+#include "base/user.h"
 #include "tools/policy/load.h"
 
 namespace cs::keymsd {
@@ -43,11 +43,9 @@ Result<OwnMachine> OwnMachine::open(const keyms::DaemonConfig& config, const Clo
 
 Result<std::optional<StateOwner>> StateOwner::find(const std::string& name) {
   if (name.empty() || ::geteuid() != 0) return std::optional<StateOwner>();
-  const passwd* entry = ::getpwnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): no thread here
-  if (entry != nullptr) return std::optional(StateOwner{entry->pw_uid, entry->pw_gid});
-  return Error(ErrorKind::not_found,
-               "there is no user '" + name + "', whom the state is to belong to")
-      .with_hint("useradd --system " + name + ", or name another with --user");
+  auto user = find_user(name);
+  if (!user.ok()) return std::move(user).error().context("whom the state is to belong to");
+  return std::optional(StateOwner{user->id, user->group});
 }
 
 namespace {
