@@ -75,12 +75,14 @@ class TomlReader {
     }
     out = static_cast<T>(*value);
   }
-  void text(const std::string& field, std::string& out, std::size_t most) {
+  // `least` 0: an empty one has a meaning.
+  void text(const std::string& field, std::string& out, std::size_t most, std::size_t least = 1) {
     const toml::node* node = find(field);
     if (node == nullptr) return;
     const auto value = node->value_exact<std::string>();
-    if (!value || value->empty() || value->size() > most) {
-      refuse(*node, field, "a text of 1 to " + std::to_string(most) + " bytes");
+    if (!value || value->size() < least || value->size() > most) {
+      refuse(*node, field,
+             "a text of " + std::to_string(least) + " to " + std::to_string(most) + " bytes");
       return;
     }
     out = *value;
@@ -174,7 +176,7 @@ class TomlReader {
     if (auto done = reader.finish(); !done.ok() && !wrong_) wrong_ = std::move(done).error();
   }
 
-  [[nodiscard]] bool has(const std::string& field) const { return table_.contains(field); }
+  [[nodiscard]] bool has(const std::string& field) { return find(field) != nullptr; }
   // The fields that are there, for a table whose names are free.
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> out;
@@ -194,6 +196,7 @@ class TomlReader {
   void refuse(const std::string& field, const std::string& wanted) {
     refuse(Error(ErrorKind::invalid, place(field) + ": " + name(field) + " has to be " + wanted));
   }
+  [[nodiscard]] const std::set<std::string>& asked() const noexcept { return asked_; }
   // After all fields were asked for.
   [[nodiscard]] Result<void> finish() const {
     if (wrong_) return *wrong_;

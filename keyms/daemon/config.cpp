@@ -49,23 +49,23 @@ using Section = std::function<void(TomlReader&)>;
 
 void read_tpm(TomlReader& r, DaemonConfig& out) {
   r.text("tcti", out.tcti, max_path);
-  r.text("owner_auth", out.owner_auth, max_path);
-  r.text("endorsement_auth", out.endorsement_auth, max_path);
+  r.text("owner_auth", out.owner_auth, max_path, 0);
+  r.text("endorsement_auth", out.endorsement_auth, max_path, 0);
   r.parsed("boot_registers", out.boot_registers);
   r.number("static_pcr", out.static_pcr, 0, 23);
   r.parsed("event_register", out.event_register, parse_register);
   r.flag("resettable", out.resettable);
   r.list("explained_static", out.explained_static, 16, parse_foreign);
   r.list("explained_events", out.explained_events, 16, parse_foreign);
-  r.text("boot_log", out.boot_log, max_path);
-  r.text("ima_log", out.ima_log, max_path);
+  r.text("boot_log", out.boot_log, max_path, 0);
+  r.text("ima_log", out.ima_log, max_path, 0);
 }
 
 void read_network(TomlReader& r, DaemonConfig& out) {
   r.list("listen", out.listen, 8, parse_endpoint);
-  r.text("carrier", out.carrier, max_path);
+  r.text("carrier", out.carrier, max_path, 0);
   r.text("carrier_user", out.carrier_user, 32);
-  r.text("carrier_socket", out.carrier_socket, max_socket);
+  r.text("carrier_socket", out.carrier_socket, max_socket, 0);
   r.text("carrier_socket_user", out.carrier_socket_user, 32);
 }
 
@@ -76,10 +76,10 @@ void read_kernel(TomlReader& r, DaemonConfig& out) {
                                          {"nft", xfrm::GateKind::nft},
                                          {"iptables", xfrm::GateKind::iptables}});
   r.numbers("udp_ports", out.udp_ports, xfrm::GateConfig::max_udp_ports, 1, 65535);
-  r.number("translator_port", out.translator_port, 1, 65535);
+  r.number("translator_port", out.translator_port, 0, 65535);
   if (r.has("held_queue")) r.number("held_queue", out.held_queue.emplace(), 0, 65535);
   r.number("audit_seconds", out.audit_seconds, 1, 3600);
-  r.text("vici", out.vici, max_socket);
+  r.text("vici", out.vici, max_socket, 0);
 }
 
 std::map<std::string, Section, std::less<>> sections_for(DaemonConfig& out) {
@@ -87,7 +87,7 @@ std::map<std::string, Section, std::less<>> sections_for(DaemonConfig& out) {
           {"state",
            [&out](TomlReader& r) {
              r.text("directory", out.state_directory, max_path - 32);
-             r.text("approver", out.approver, max_path);
+             r.text("approver", out.approver, max_path, 0);
            }},
           {"trust",
            [&out](TomlReader& r) {
@@ -110,6 +110,13 @@ Result<void> check(const DaemonConfig& config, const std::string& name) {
   registers.events = config.event_register;
   registers.resettable = config.resettable;
   CS_CHECK(check_registers(registers).context(name));
+  if (config.has_event_index() && config.owner_auth.empty()) {
+    return Error(ErrorKind::invalid,
+                 name +
+                     ": tpm.event_register: an NV index needs tpm.owner_auth, or else anybody "
+                     "could remove it and make it again")
+        .with_hint("take a PCR, or give the owner hierarchy an auth value");
+  }
   return check_boot_registers(config.boot_registers, config.static_pcr, config.event_register)
       .context(name + ": tpm.boot_registers");
 }
@@ -117,7 +124,7 @@ Result<void> check(const DaemonConfig& config, const std::string& name) {
 }  // namespace
 
 Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::string& name) {
-  const TomlFile file{name, "man keymsd.toml lists them"};
+  const TomlFile file{name, "the installed sample, examples/keymsd.toml, lists them"};
   CS_TRY(const toml::table parsed, parse_toml(text, file));
   DaemonConfig out;
   CS_TRY(out.boot_registers, tpm::PcrSelection::parse("sha256:0,1,2,3,4,5,6,7"));
@@ -137,6 +144,19 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::strin
   }
   CS_CHECK(check(out, name));
   return out;
+}
+
+std::set<std::string> daemon_config_fields() {
+  std::set<std::string> fields;
+  DaemonConfig config;
+  const TomlFile file{"", ""};
+  const toml::table nothing;
+  for (const auto& [name, section] : sections_for(config)) {
+    TomlReader reader(nothing, file, name);
+    section(reader);
+    for (const std::string& field : reader.asked()) fields.insert(name + "." + field);
+  }
+  return fields;
 }
 
 Result<DaemonConfig> read_daemon_config(const std::string& path) {

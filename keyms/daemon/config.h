@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // keymsd's configuration: what concerns this machine alone. What two gateways agree on is in core
-// policies, and in the store. keymsd.toml(5) lists the fields.
+// policies, and in the store. keymsd.toml beside this file lists the fields.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,8 +64,17 @@ struct DaemonConfig {
   std::uint32_t audit_seconds = 60;
   std::string vici = "/run/charon.vici";  // empty: no IKE daemon answers for SAs
 
+  bool operator==(const DaemonConfig&) const = default;
+
+  [[nodiscard]] bool has_event_index() const {
+    return event_register.kind == tpm::CelRegister::Kind::nv_index;
+  }
   [[nodiscard]] std::string store() const { return state_directory + "/store.db"; }
   [[nodiscard]] std::string logs() const { return state_directory + "/logs"; }
+  // What lets extend an event register that is an NV index.
+  [[nodiscard]] std::string event_index_auth() const {
+    return state_directory + "/event-index-auth";
+  }
   [[nodiscard]] std::string failures() const { return state_directory + "/failed-authorisation"; }
 };
 
@@ -75,6 +85,8 @@ inline constexpr std::uint16_t default_port = 4739;
 [[nodiscard]] Result<DaemonConfig> parse_daemon_config(std::string_view text,
                                                        const std::string& name);
 [[nodiscard]] Result<DaemonConfig> read_daemon_config(const std::string& path);
+// All there are, as "tpm.tcti".
+[[nodiscard]] std::set<std::string> daemon_config_fields();
 
 // SHA-256 of what was set, in one form: what the static register is extended with. Defaults count
 // as set, comments and order do not.

@@ -70,12 +70,14 @@ Result<void> Machine::read_secrets() {
   return {};
 }
 
-RegisterOptions Machine::register_options() const {
+RegisterOptions Machine::register_options() {
   const DaemonConfig& config = options_.config;
   RegisterOptions out;
   out.static_pcr = config.static_pcr;
   out.events = config.event_register;
   out.resettable = config.resettable;
+  out.index_auth = event_index_;
+  out.session = &session_;
   out.explained_static = config.explained_static;
   out.explained_events = config.explained_events;
   out.place.directory = config.logs();
@@ -93,6 +95,9 @@ InForce Machine::in_force() const {
 // The registers come first: without them the store does not open.
 Result<void> Machine::begin(tpm::Device& device) {
   CS_CHECK(read_secrets());
+  if (options_.config.has_event_index()) {
+    CS_TRY(event_index_, read_auth(options_.config.event_index_auth()));
+  }
   CS_TRY(store_, Store::open({options_.config.store(), owner_, options_.clock}));
   ne_id_ = store_->clear().ne_id;
   CS_CHECK(know_approver(device));
@@ -245,6 +250,10 @@ Result<ResidentKey> Machine::make_resident_key(tpm::Device& device, const ShowTe
   out.policy.selection = signing_registers(terms.gateway);
   CS_TRY(const tpm::PcrValues values, tpm::read_pcrs(device, out.policy.selection));
   CS_TRY(out.policy.composite, values.composite(out.policy.selection, tpm::HashAlgorithm::sha256));
+  // Without a resource manager a TPM has three slots, and this takes two.
+  CS_TRY(tpm::AttestationKey* const ak, attestation_key());
+  ak->object().unload();
+  srk_.unload();
   CS_TRY(out.blobs, tpm::SigningKey::create(device, session_, out.policy, owner_));
   CS_TRY(const auto key, tpm::SigningKey::public_key(out.blobs));
   statement.public_key.assign(key.begin(), key.end());
@@ -277,6 +286,7 @@ Result<Machine::Shown> Machine::show(tpm::Device& device, const ShowTerms& terms
   shown.statement = statement_for(terms, *options_.clock);
   CS_TRY(tpm::AttestationKey* const ak, attestation_key());
   Sources sources{terms.gateway, *ak, *registers_->own_static_log(), *registers_->own_event_log()};
+  sources.event_index_auth = event_index_;
   std::optional<tpm::SigningKey> resident;
   if (terms.signing.mode == SigningMode::tpm) {
     CS_TRY(shown.resident, make_resident_key(device, terms, shown.statement));

@@ -179,7 +179,7 @@ class Machine {
   [[nodiscard]] Result<bool> is_sealed_to(const std::vector<tpm::SealPolicy>& states) const;
   [[nodiscard]] UnlockTerms unlock_terms() const;
   [[nodiscard]] InForce in_force() const;
-  [[nodiscard]] RegisterOptions register_options() const;
+  [[nodiscard]] RegisterOptions register_options();
   [[nodiscard]] Result<void> extend_in_force(tpm::Device& device);
   // The state of the machine with this static log; and with that of a start with this in force.
   [[nodiscard]] Result<tpm::SealPolicy> state_by(tpm::Device& device, ByteView static_log) const;
@@ -206,6 +206,7 @@ class Machine {
   [[nodiscard]] Result<ApprovalRequest> request_of(tpm::Device& device, Bytes log);
   [[nodiscard]] Result<std::optional<ApprovalRequest>> request_ahead(tpm::Device& device);
   [[nodiscard]] Result<void> keep_approval(tpm::Approval approval);
+  [[nodiscard]] Result<void> make_event_index(tpm::Device& device);
   [[nodiscard]] Result<void> make_store(tpm::Device& device, const std::string& ne_id);
   [[nodiscard]] Result<HeldPolicy> read_policy(const KeptPolicy& kept) const;
   [[nodiscard]] Result<void> keep_session_key(tpm::Device& device, const ShowTerms& terms,
@@ -219,6 +220,7 @@ class Machine {
   Options options_;
   tpm::Auth owner_;
   tpm::Auth endorsement_;
+  tpm::Auth event_index_;
   tpm::VolatileObject srk_;
   tpm::SaltedSession session_;
   std::optional<tpm::SealPolicy::Approved> approved_;  // by the approver; none is configured

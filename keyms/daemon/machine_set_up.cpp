@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,8 +7,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "keyms/daemon/machine.h"
 #include "keyms/daemon/machine_notes.h"
+#include "tpm/device/nv.h"
 #include "tpm/seal/nv_counter.h"
 
 namespace cs::keyms {
@@ -22,11 +25,11 @@ Result<void> make_directory(const std::string& path) {
   return from_errno(errno, "making the directory " + path);
 }
 
-Result<tpm::Auth> draw_auth() {
+Result<SecretBytes> draw() {
   CS_TRY(SecretBytes secret, SecretBytes::create(auth_size));
-  if (::getrandom(secret.bytes().data(), secret.size(), 0) != static_cast<ssize_t>(auth_size))
-    return from_errno(errno, "drawing an auth value");
-  return tpm::Auth(std::make_shared<const SecretBytes>(std::move(secret)));
+  if (::getrandom(secret.bytes().data(), secret.size(), 0) == static_cast<ssize_t>(auth_size))
+    return secret;
+  return from_errno(errno, "drawing an auth value");
 }
 
 }  // namespace
@@ -54,12 +57,37 @@ Result<std::vector<std::string>> Machine::set_up(tpm::Device& device, const Opti
       "the sealed store " + config.store() + ", which opens in this state of the machine alone"};
 }
 
+// Its auth value lies beside the store, which does not open without the index: who reads it can
+// extend the index, as anybody can extend a PCR. In hexadecimal, for it is read as a line.
+Result<void> Machine::make_event_index(tpm::Device& device) {
+  const std::string path = options_.config.event_index_auth();
+  CS_TRY(SecretBytes secret, draw());
+  for (std::uint8_t& byte : secret.bytes())
+    byte = static_cast<std::uint8_t>("0123456789abcdef"[byte % 16]);
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                             S_IRUSR | S_IWUSR));
+  if (!file ||
+      ::write(file.get(), secret.bytes().data(), secret.size()) !=
+          static_cast<ssize_t>(secret.size()) ||
+      ::fsync(file.get()) != 0) {
+    return from_errno(errno, "writing " + path);
+  }
+  event_index_ = std::make_shared<const SecretBytes>(std::move(secret));
+  auto made = tpm::ExtendIndex::define(device, session_, options_.config.event_register.number,
+                                       event_index_, owner_);
+  if (made.ok() || made.error().kind() != ErrorKind::exists) return made;
+  return std::move(made).error().with_hint(
+      "if it is left of a gateway that this was: tpm2_nvundefine -C o; else take another number");
+}
+
 Result<void> Machine::make_store(tpm::Device& device, const std::string& ne_id) {
   CS_CHECK(read_secrets());
   ne_id_ = ne_id;
   CS_CHECK(know_approver(device));
   CS_CHECK(tpm::define_counter(device, store_counter, owner_));
-  CS_TRY(tpm::Auth auth, draw_auth());
+  if (options_.config.has_event_index()) CS_CHECK(make_event_index(device));
+  CS_TRY(SecretBytes drawn, draw());
+  const tpm::Auth auth = std::make_shared<const SecretBytes>(std::move(drawn));
   Contents contents;
   contents.clear.ne_id = ne_id;
   contents.clear.counter = store_counter;

@@ -67,8 +67,7 @@ Result<void> check_registers(const RegisterOptions& options) {
     return Error(ErrorKind::invalid, "an NV index as the event register: it is none of ours")
         .with_hint("take one from 0x01d10225 to 0x01d105ff");
   }
-  if (options.session != nullptr) return {};
-  return Error(ErrorKind::internal, "an NV index as the event register needs a session");
+  return {};
 }
 
 Registers::Registers(RegisterOptions options, InForce wanted, tpm::Device& device)
@@ -79,6 +78,8 @@ Registers::Registers(RegisterOptions options, InForce wanted, tpm::Device& devic
 
 Result<Registers> Registers::open(tpm::Device& device, RegisterOptions options, InForce wanted) {
   CS_CHECK(check_registers(options));
+  if (options.events.kind == CelRegister::Kind::nv_index && options.session == nullptr)
+    return Error(ErrorKind::internal, "an NV index as the event register needs a session");
   Registers registers(std::move(options), std::move(wanted), device);
   CS_CHECK(registers.reopen(device));
   return registers;

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "keyms/policy/agreement_file.h"
 #include "keyms/store/clear.h"
 
 namespace cs::keyms {
@@ -23,8 +24,7 @@ enum class PolicyState : std::uint8_t {
 };
 
 struct KeptPolicy {
-  static constexpr std::size_t most_agreement =
-      288UL * 1024;  // a policy's most, and two signatures
+  static constexpr std::size_t most_agreement = max_agreement_file;
 
   std::string peer;  // NeID
   std::uint64_t version = 0;

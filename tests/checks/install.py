@@ -14,7 +14,8 @@ WANTED = ("usr/bin/countersign", "usr/bin/nfq-bench", "usr/share/man/man8/counte
           "usr/sbin/nfq-signer", "usr/share/man/man8/nfq-signer.8", "usr/lib/systemd/system/nfq-signer.service",
           "usr/sbin/keymsd", "usr/libexec/countersign/keymsd-carrier", "usr/share/man/man8/keymsd.8", "usr/lib/systemd/system/keymsd.service",
           "usr/lib/systemd/system/strongswan.service.d/countersign.conf", "usr/lib/sysusers.d/countersign.conf",
-          "usr/share/doc/countersign/examples/nfq-signer.toml", "usr/share/doc/countersign/README.md",
+          "usr/share/doc/countersign/examples/nfq-signer.toml", "usr/share/doc/countersign/examples/keymsd.toml",
+          "usr/share/doc/countersign/README.md",
           "usr/share/doc/countersign/LICENSE", "usr/share/doc/countersign/CLAIMS.md")
 
 

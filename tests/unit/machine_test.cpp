@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <tss2/tss2_tpm2_types.h>
 
+#include <fstream>
+
+#include "base/hex.h"
 #include "tests/unit/machines.h"
 #include "tpm/device/pcr_commands.h"
 
@@ -194,6 +197,70 @@ TEST_F(Showing, WhatItShowsIsGoodForTheOtherGateway) {
   EXPECT_TRUE(appraisal.granted());
   const SecretBytes key = get(berlin.machine->fetch_key(*berlin.device, 77));
   EXPECT_EQ(key.size(), private_key_size);
+}
+
+TEST_F(Showing, AKeyThatStaysInTheTpmIsGoodForTheOtherGateway) {
+  CorePolicy made = policy(2);
+  made.predecessor = berlin.facts().policies[0].value;
+  made.signing.mode = SigningMode::tpm;
+  const Bytes agreed = agreement(made);
+  for (machines::Box* box : {&berlin, &hamburg}) get(box->machine->apply(*box->device, agreed));
+  const Machine::Shown shown = get(berlin.machine->show(*berlin.device, terms()));
+  EXPECT_TRUE(shown.resident);
+  const Appraisal appraisal = judged(shown);
+  for (const Criterion criterion : appraisal.refused())
+    ADD_FAILURE() << text_of(criterion).code << ": " << appraisal.of(criterion).sentence;
+  EXPECT_TRUE(appraisal.granted());
+  EXPECT_FALSE(berlin.machine->fetch_key(*berlin.device, 77).ok()) << "it is in no store";
+}
+
+// Where no PCR is free.
+class EventIndex : public MachineTest {
+ protected:
+  EventIndex() {
+    const std::string file = berlin.directory.file("owner");
+    std::ofstream(file) << "the owner's\n";
+    berlin.machine.reset();
+    berlin.device.reset();
+    get(berlin.swtpm.tool({"tpm2_changeauth", "-c", "owner", "the owner's"}));
+    berlin.reboot();
+    berlin.options.config.owner_auth = file;
+    berlin.options.config.event_register = {tpm::CelRegister::Kind::nv_index, 0x01d10300};
+    berlin.options.config.state_directory = berlin.directory.file("state-of-index");
+    berlin.set_up();
+    berlin.open();
+  }
+};
+
+TEST_F(EventIndex, KeepsTheEventLog) {
+  const Hash certificate = test::counted<32>(0x21);
+  const auto now = static_cast<std::uint64_t>(to_time_t(berlin.clock.wall()));
+  for (const char* when : {"at first", "in the next boot"}) {
+    get(berlin.machine->endpoint_valid(*berlin.device, {"berlin", certificate, now, now + 60}));
+    auto view = get(berlin.machine->log_view(*berlin.device))[1];
+    EXPECT_EQ(view.reg, "NV index 0x1d10300");
+    EXPECT_TRUE(view.agrees) << when << view.why;
+    berlin.open();
+    EXPECT_TRUE(get(berlin.machine->log_view(*berlin.device))[1].agrees) << when;
+    berlin.reboot();
+    berlin.open();
+    EXPECT_TRUE(get(berlin.machine->log_view(*berlin.device))[1].log.empty());
+  }
+}
+
+TEST_F(EventIndex, IsShownToTheOtherGateway) {
+  CorePolicy made = policy(1);
+  made.gateways[0].event_register = {tpm::CelRegister::Kind::nv_index, 0x01d10300};
+  const Bytes agreed = agreement(made);
+  get(berlin.machine->apply(*berlin.device, agreed));
+  Machine::ShowTerms terms;
+  terms.gateway = berlin.facts().policies[0].ours();
+  terms.peer = "hamburg";
+  get(berlin.machine->measured(*berlin.device, terms.measured));
+  const Machine::Shown shown = get(berlin.machine->show(*berlin.device, terms));
+  ASSERT_TRUE(shown.message.event_register);
+  const auto value = get(berlin.machine->log_view(*berlin.device))[1].value;
+  EXPECT_EQ(hex_encode(shown.message.event_register->contents), value);
 }
 
 TEST_F(Showing, AfterDriftItIsRefusedAndKeysAreNoLongerFetched) {

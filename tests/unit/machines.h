@@ -149,6 +149,11 @@ class Showing : public MachineTest {
                             shown.statement.not_after,
                             shown.statement.lifetime_ms,
                             {}};
+    const auto bytes = [](const auto& of) { return SignedBytes{of.attest, of.signature}; };
+    if (const auto& key = shown.message.signing_key)
+      evidence.session_key.resident = {key->area, bytes(key->certified)};
+    if (const auto& index = shown.message.event_register)
+      evidence.event_index = {index->index, bytes(index->certified), index->contents};
     evidence.spd = shown.statement.measurement;
     evidence.wall_clock = shown.statement.wall_clock;
     evidence.logs.boot = shown.logs[0];

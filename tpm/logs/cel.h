@@ -61,6 +61,7 @@ struct CelRecord {
 struct ForeignEvent {
   std::string reason;
   std::vector<Digest> digests;  // one per bank
+  bool operator==(const ForeignEvent&) const = default;
 };
 
 // The record as it stands in a log. Its digests are made of the content, one per bank.
