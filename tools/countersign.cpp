@@ -85,6 +85,7 @@ int run(int argc, char** argv) {
   cs::verbs::add_xfrm(program, chosen);
   cs::verbs::add_gate(program, chosen);
   cs::verbs::add_digest_list(program, chosen);
+  cs::verbs::add_approve(program, chosen);
   cs::verbs::add_doctor(program, chosen);
   add_completion(program, chosen);
   add_manual(program, chosen);

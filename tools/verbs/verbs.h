@@ -31,6 +31,7 @@ void add_keymsd(CLI::App& program, Chosen& chosen);
 void add_recovery(CLI::App& program, Chosen& chosen);
 void add_gate(CLI::App& program, Chosen& chosen);
 void add_digest_list(CLI::App& program, Chosen& chosen);
+void add_approve(CLI::App& program, Chosen& chosen);
 
 inline void when_chosen(CLI::App& command, Chosen& chosen, std::function<int()> work) {
   command.callback([&chosen, work = std::move(work)] { chosen.run = work; });
