@@ -96,6 +96,7 @@ Result<Bytes> Machine::approval_request(tpm::Device& device) {
 
 Result<Bytes> Machine::approval_request_for(tpm::Device& device, ByteView agreement) {
   CS_CHECK(check_approvable());
+  CS_TRY([[maybe_unused]] const AgreementVerdict agreed, read_agreed(agreement));
   CS_TRY(Unlocked unlocked, unlock(device));
   CS_TRY(Next next, next_after(device, unlocked.book(), agreement));
   CS_TRY(const ApprovalRequest request, request_of(device, std::move(next.log_after)));

@@ -17,6 +17,16 @@ tpm::Digest static_value(const tpm::SealPolicy& of, std::uint32_t pcr) {
   return *of.state.values().find(tpm::HashAlgorithm::sha256, pcr);
 }
 
+// Who is to sign a proposal wants to see what it would do.
+Result<AgreementVerdict> read_proposed(ByteView bytes) {
+  CS_TRY(const AgreementFile file, decode_agreement(bytes));
+  CS_TRY(AgreementVerdict verdict, verify(file));
+  for (const SignatureVerdict& one : verdict.signatures) {
+    if (one.state == SignatureState::wrong) return Error(ErrorKind::unverified, one.sentence);
+  }
+  return verdict;
+}
+
 }  // namespace
 
 InForce Machine::in_force_of(const Book& book) const {
@@ -107,10 +117,11 @@ Result<PolicySignature> Machine::sign_policy(tpm::Device& device, const CorePoli
   return out;
 }
 
-// What a policy that both have signed would do to the book, and what would be in force then.
+// What a policy would do to the book, and what would be in force then. Whether both have signed it
+// is for who goes on with that.
 Result<Machine::Next> Machine::next_after(tpm::Device& device, const Book& book,
                                           ByteView agreement) const {
-  CS_TRY(AgreementVerdict agreed, read_agreed(agreement));
+  CS_TRY(AgreementVerdict agreed, read_proposed(agreement));
   const auto end = end_of(agreed.policy, ne_id_);
   if (!end) return Error(ErrorKind::denied, "the policy is none of " + ne_id_);
   Next next;
@@ -153,6 +164,7 @@ Result<Plan> Machine::plan(tpm::Device& device, ByteView agreement) {
 
 // In the store first: whoever is killed in between finds there what the register still lacks.
 Result<Plan> Machine::apply(tpm::Device& device, ByteView agreement) {
+  CS_TRY([[maybe_unused]] const AgreementVerdict agreed, read_agreed(agreement));
   CS_TRY(Unlocked unlocked, unlock(device));
   CS_TRY(Next next, next_after(device, unlocked.book(), agreement));
   CS_TRY(auto states, sealed_to(device, next.in_force));

@@ -65,6 +65,21 @@ TEST_F(MachineTest, APlanSaysWhatTheRegisterWillBe) {
   EXPECT_EQ(static_value(), plan.at_start);
 }
 
+TEST_F(MachineTest, AProposalIsPlannedAndNotApplied) {
+  const Bytes agreed = agreement(policy(1));
+  AgreementFile file = get(decode_agreement(agreed));
+  file.signatures[0].reset();
+  const Bytes proposal = get(encode(file));
+  EXPECT_EQ(get(berlin.machine->plan(*berlin.device, proposal)).now,
+            get(berlin.machine->plan(*berlin.device, agreed)).now);
+  const auto applied = berlin.machine->apply(*berlin.device, proposal);
+  ASSERT_FALSE(applied.ok());
+  EXPECT_EQ(applied.error().kind(), ErrorKind::unverified);
+  EXPECT_TRUE(berlin.facts().policies.empty());
+  file.signatures[1]->signature.back() ^= 1U;
+  EXPECT_FALSE(berlin.machine->plan(*berlin.device, get(encode(file))).ok());
+}
+
 TEST_F(MachineTest, ANewerPolicyTakesTheOldOnesPlaceAndNoneGoesBack) {
   apply(1);
   const Bytes first = agreement(policy(1));
