@@ -143,9 +143,11 @@ class Policy(Verbs):
         self.assertIn(f"hamburg-1, version 3, fingerprint 012345 678901\n  changes: 10.1.0.0/16 becomes 10.1.0.0/15{TOLD}\n", told)
         self.assertIn("aa" * 32, told)
         self.assertEqual(base64.b64decode(self.last()[1]["agreement"]), agreed.read_bytes())
-        self.daemon.answers["plan"] = self.plan(refused_by=["hamburg-1 has not signed it"])
-        self.assertIn("  AGAINST: hamburg-1 has not signed it\n", self.ends(1, "policy", "plan", agreed).stdout)
-        self.assertEqual(self.tells(1, "policy", "plan", agreed)["refused_by"], ["hamburg-1 has not signed it"])
+        self.daemon.answers["plan"] = self.plan(refused_by=["it is too late"])
+        self.assertIn("  AGAINST: it is too late\n", self.ends(1, "policy", "plan", agreed).stdout)
+        self.assertEqual(self.tells(1, "policy", "plan", agreed)["refused_by"], ["it is too late"])
+        for verb in (("plan", self.proposal()[0]), ("apply", self.proposal()[0]), ("apply", agreed, "--confirm-within", "5m", "--fallback", self.proposal()[0])):
+            self.assertIn("is not agreed: berlin-1 has not signed it", self.ends(1, "policy", *verb).stderr)
         self.ends(1, "policy", "plan", self.policy)
         self.ends(3, "policy", "plan", self.scratch / "none")
 

@@ -70,7 +70,6 @@ struct AgreementOptions {
 };
 [[nodiscard]] Outcome propose(const AgreementOptions& options, const Console& console);
 [[nodiscard]] Outcome agree(const AgreementOptions& options, const Console& console);
-// Good: nothing stands against it.
 [[nodiscard]] Outcome plan(const AgreementOptions& options, const Console& console);
 [[nodiscard]] Outcome apply(const AgreementOptions& options, const Console& console);
 [[nodiscard]] Outcome confirm(const AgreementOptions& options, const Console& console);
@@ -88,7 +87,6 @@ struct InitOptions {
 
 struct RecoverOptions {
   std::string config = default_config;
-  std::string user = "keymsd";
   std::string socket;     // empty: the configuration's
   std::string request;    // file to write
   std::string agreement;  // that the request is for; empty: the state as it is

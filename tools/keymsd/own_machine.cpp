@@ -48,6 +48,13 @@ Result<std::optional<StateOwner>> StateOwner::find(const std::string& name) {
   return std::optional(StateOwner{user->id, user->group});
 }
 
+std::optional<StateOwner> StateOwner::of(const std::string& directory) {
+  struct stat found {};
+  if (::geteuid() != 0 || ::stat(directory.c_str(), &found) != 0 || found.st_uid == 0)
+    return std::nullopt;
+  return StateOwner{found.st_uid, found.st_gid};
+}
+
 namespace {
 
 // A hard link could be to anything, and a directory's user may have made it.

@@ -32,6 +32,8 @@ struct StateOwner {
   // None: nobody else, because of an empty name or as this is not root. Refused (not_found): there
   // is no such user.
   [[nodiscard]] static Result<std::optional<StateOwner>> find(const std::string& name);
+  // Whoever has the directory, if it is there and this is root.
+  [[nodiscard]] static std::optional<StateOwner> of(const std::string& directory);
   // The directory and all that is in it. Refused: what may be a file of somebody else's.
   [[nodiscard]] Result<void> take(const std::string& directory) const;
   // From then on files are opened and made as that user.

@@ -13,7 +13,7 @@ namespace {
 
 Result<std::string> read_agreement(const std::string& file) {
   CS_TRY(const auto bytes, tpm::read_small_file(file, keyms::max_agreement_file));
-  CS_TRY([[maybe_unused]] const auto parsed, keyms::decode_agreement(bytes).context(file));
+  CS_TRY([[maybe_unused]] const auto agreed, keyms::read_agreed(bytes).context(file));
   return base64_encode(bytes);
 }
 
@@ -38,10 +38,6 @@ void write_applied(const Json& plan, std::ostream& out) {
   out << "The other gateway applies the same; then: countersign status --wait 60\n";
 }
 
-bool may_be_applied(const Json& plan) {
-  return list(plan, "refused_by").empty();
-}
-
 // A verb that takes the agreement in a file.
 Outcome put_file(Question question, const std::string& file, const AgreementOptions& options,
                  const Console& console) {
@@ -56,6 +52,10 @@ Outcome put_peer(Question question, const AgreementOptions& options, const Conso
   Daemon daemon(options.asking.socket);
   question.arguments["peer"] = options.peer;
   return put(question, daemon, console, options.asking.json);
+}
+
+bool may_be_applied(const Json& plan) {
+  return list(plan, "refused_by").empty();
 }
 
 }  // namespace

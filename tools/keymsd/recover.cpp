@@ -129,13 +129,11 @@ Outcome tell(const Found& found, const Console& console) {
   return Outcome::good;
 }
 
-Outcome tell_without_daemon(const RecoverOptions& options, const keyms::DaemonConfig& config,
-                            const Clock& clock, const Console& console) {
-  const auto owner = StateOwner::find(options.user);
-  if (!owner.ok()) return failed(owner.error(), console);
+Outcome tell_without_daemon(const keyms::DaemonConfig& config, const Clock& clock,
+                            const Console& console) {
   auto own = OwnMachine::open(config, clock);
   if (!own.ok()) return failed(own.error(), console);
-  const auto found = act_as(*owner, [&] { return look(*own); });
+  const auto found = act_as(StateOwner::of(config.state_directory), [&] { return look(*own); });
   if (found.ok()) return tell(*found, console);
   if (found.error().os_error() == ENOENT) {
     console.out
@@ -171,9 +169,8 @@ Outcome begin_anew(const RecoverOptions& options, const keyms::DaemonConfig& con
                    const Clock& clock, const Console& console) {
   if (const auto stopped = check_stopped(config); !stopped.ok())
     return failed(stopped.error(), console);
-  const auto owner = StateOwner::find(options.user);
-  if (!owner.ok()) return failed(owner.error(), console);
-  const auto name = act_as(*owner, [&] { return name_of_state(config, clock); });
+  const auto name =
+      act_as(StateOwner::of(config.state_directory), [&] { return name_of_state(config, clock); });
   if (!name.ok()) return failed(name.error(), console);
   console.out << "This sets the state of " << *name
               << " aside. Lost with it: the attestation key, and what was agreed with each peer.\n"
@@ -226,7 +223,7 @@ Outcome recover(const RecoverOptions& options, const Clock& clock, const Console
   if (options.request.empty() && options.approval.empty()) {
     const auto status = daemon.ask("status");
     return status.ok() ? tell_by_daemon(*status, console)
-                       : tell_without_daemon(options, *config, clock, console);
+                       : tell_without_daemon(*config, clock, console);
   }
   const auto done = options.approval.empty() ? write_request(options, daemon, console.out)
                                              : give_approval(options, daemon, console.out);

@@ -72,7 +72,7 @@ void add_attest(CLI::App& program, Chosen& chosen) {
   add_peer(command, set->options.peer);
   command.add_option("--wait", set->wait, "How long to wait for the end")
       ->type_name("SECONDS")
-      ->check(CLI::Range(1, 3600))
+      ->check(CLI::Range(1, 600))
       ->capture_default_str();
   add_asking(command, set->options.asking);
   command.footer("It also begins anew what was denied.\n" + std::string(granted_statuses) +

@@ -74,8 +74,8 @@ void add_plan(CLI::App& family, Chosen& chosen) {
                keymsd::plan);
   command.add_option("FILE", options->file, an_agreement)->type_name("FILE")->required();
   add_json(command, *options);
-  command.footer("Nothing is changed. Status 1 tells that something stands against it, too.\n" +
-                 std::string(statuses) + "  countersign policy plan berlin-hamburg.cbor");
+  command.footer("Nothing is changed.\n" + std::string(statuses) +
+                 "  countersign policy plan berlin-hamburg.cbor");
 }
 
 void add_apply(CLI::App& family, Chosen& chosen) {

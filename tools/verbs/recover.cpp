@@ -12,14 +12,9 @@ namespace {
 
 using inspect::console;
 
-void add_machine(CLI::App& command, std::string& config, std::string& user) {
+void add_config(CLI::App& command, std::string& config) {
   command.add_option("--config", config, "keymsd's configuration")
       ->type_name("FILE")
-      ->capture_default_str();
-  command
-      .add_option("--user", user,
-                  "Who gets the state directory, if root runs this; \"\" leaves it as it is")
-      ->type_name("USER")
       ->capture_default_str();
 }
 
@@ -36,7 +31,12 @@ void add_init(CLI::App& program, Chosen& chosen) {
       },
       "What this gateway is called, at most 16 characters")
       ->required();
-  add_machine(command, options->config, options->user);
+  add_config(command, options->config);
+  command
+      .add_option("--user", options->user,
+                  "Who gets the state directory, if root runs this; \"\" leaves it as it is")
+      ->type_name("USER")
+      ->capture_default_str();
   command.footer(
       "It needs the TPM, and keymsd stopped: run it as root. What is there already it leaves as it "
       "is, and tells the same. The key and its digits are what the other operator needs.\n"
@@ -73,7 +73,7 @@ void add_recover(CLI::App& program, Chosen& chosen) {
   command.add_flag("--yes", options->yes, "Do not ask for the NeID to be typed");
   command.add_option("--socket", options->socket, "keymsd's control socket (as configured)")
       ->type_name("FILE");
-  add_machine(command, options->config, options->user);
+  add_config(command, options->config);
   command.footer(
       "Where keymsd does not run it opens TPM and store itself, as root. It never makes the store "
       "open where it would not: the former state comes back, or is approved, or the gateway begins "
