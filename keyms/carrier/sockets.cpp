@@ -76,6 +76,9 @@ Result<UniqueFd> listen_for_peers(const Endpoint& endpoint, BesideIpsec beside) 
   constexpr int backlog = 4096;
   CS_TRY(UniqueFd fd, tcp_socket(endpoint, beside));
   CS_CHECK(set(fd, SOL_SOCKET, SO_REUSEADDR, 1));
+  // Its address may come later, as at boot.
+  CS_CHECK(endpoint.address.ipv6 ? set(fd, IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                                 : set(fd, IPPROTO_IP, IP_FREEBIND, 1));
   const SocketAddress address = address_of(endpoint);
   if (::bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), backlog) != 0)
     return from_errno(errno, "listening for other gateways at " + text(endpoint));

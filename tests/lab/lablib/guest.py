@@ -125,6 +125,10 @@ class Guest(Endpoint):
                     time.sleep(0.1)
             except LabError:
                 pass
+        self.cut_power()
+
+    def cut_power(self):
+        """Without a word to the guest."""
         end_all(lambda: [self.identity()["pid"]] if self.running() else [])
 
     # -- the channel --------------------------------------------------------

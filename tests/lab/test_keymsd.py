@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two gateways attest each other with their TPMs, and strongSwan's tunnel between their LANs passes as long as they do: signed, packet by packet."""
+
+import re
+import sys
+import time
+from contextlib import contextmanager
+
+import labtest
+from keymsdtest import HERE, AttestedTest, pair, reasons
+from labtest import HOST_B, LAN
+from lablib.paths import REPO
+from lablib.pcap import ESP
+from lablib.proc import run
+
+sys.path.insert(0, str(REPO / "tests/vectors"))
+import reference  # noqa: E402
+
+CLOSING = r"delete element inet countersign_gate gwb\.granted"  # as `nft monitor` tells it
+# Gateway B's IKE credential, in the hands of somebody behind B's own address.
+THIEF = """
+set -e
+ip netns add thief
+ip link add thief type veth peer name up netns thief
+ip addr add 10.99.0.1/24 dev thief
+ip link set thief up
+ip -n thief link set lo up
+ip -n thief link set up up
+ip -n thief addr add 10.99.0.2/24 dev up
+ip -n thief addr add 10.2.0.99/32 dev lo
+ip -n thief route add default via 10.99.0.1
+nft 'table ip thief { chain out { type nat hook postrouting priority 100; ip saddr 10.99.0.2 oifname "wan" masquerade; } }'
+mkdir -p /run/thief
+cp -r /etc/swanctl /run/thief
+sed -i -e 's/local_addrs = .*/local_addrs = 10.99.0.2/' -e 's/start_action = trap/start_action = none/' /run/thief/swanctl/swanctl.conf
+cat > /run/thief/strongswan.conf <<'END'
+include /etc/strongswan.conf
+charon-systemd { plugins { vici { socket = unix:///run/thief/vici } } }
+END
+systemd-run --quiet --unit=thief -p Type=exec -E STRONGSWAN_CONF=/run/thief/strongswan.conf ip netns exec thief /usr/sbin/charon-systemd
+for i in $(seq 100); do [ -S /run/thief/vici ] && break; sleep 0.1; done
+SWANCTL_DIR=/run/thief/swanctl swanctl --load-all --uri unix:///run/thief/vici
+"""
+THIEF_GONE = "systemctl stop thief; ip netns del thief; nft delete table ip thief; ip link del thief; rm -rf /run/thief"
+
+
+class Attested(AttestedTest):
+    """Each test begins, and ends, with a tunnel that passes."""
+
+    def test_a_every_packet_is_signed(self):
+        before = [self.status(gateway)["data_plane"]["packets_signed"] for gateway in pair(self)]
+        with self.wire("wana") as seen:
+            self.assertEqual(self.ping(self.hosta, HOST_B[4], count=10), 10)
+        self.assert_no_plaintext(seen)
+        esp = [packet for packet in seen if packet.proto == ESP]
+        self.assertGreaterEqual(len(esp), 20)
+        for packet in esp:
+            reference.parse_extension(reference.parse(packet.data))  # raises where there is none
+        print(f"{len(esp)} ESP packets on the wire, each with its extension; signed before: {before}")
+
+    def test_b_rekeyed_and_renewed_under_load_nothing_is_lost(self):
+        runs = [self.peer(gateway)["granted_runs"] for gateway in pair(self)]
+        load = [self.hosta.popen(["ping", "-n", "-q", "-i", "0.02", "-c", "2000", "-W", "5", "-s", str(size), HOST_B[4]], limit=120,
+                                 stdout=-1, text=True) for size in (56, 600, 1200)]
+        time.sleep(2)
+        self.gwa.run(["swanctl", "--rekey", "--child", "net"])
+        told = [process.communicate(timeout=120)[0] for process in load]
+        renewed = [self.peer(gateway)["granted_runs"] - before for gateway, before in zip(pair(self), runs)]
+        print(f"renewals under load: {renewed}; {'; '.join(re.search('.*received.*', one)[0] for one in told)}")
+        for one in told:
+            self.assertIn("2000 packets transmitted, 2000 received", one)
+        self.assertGreaterEqual(min(renewed), 2)
+
+    def test_c_drift_closes_the_gate_and_both_operators_are_told(self):
+        cursors = [self.cursor(gateway) for gateway in pair(self)]
+        policy = ["src", LAN[4]["a"], "dst", LAN[4]["b"], "dir", "out", "priority", "1"]
+        with self.traffic(self.hosta) as traffic:
+            traffic.await_flow()
+            took = self.gwa.run(["perl", f"{HERE}/gate_clock.pl", CLOSING, "ip", "xfrm", "policy", "add", *policy]).out
+            print(f"gate closed {took.strip()} ms after the policy was added")
+            self.assertLess(int(took), 1000)
+            traffic.assert_stands()
+        told = self.journal(self.gwa, "drift", cursors[0])
+        self.assertTrue(told and all(entry["REASON"] and entry["MESSAGE_ID"] for entry in told), told)
+        self.assertIn(("gwb", "own_drift"), reasons(self.journal(self.gwa, "denied", cursors[0])))
+        self.await_peer(self.gwb, lambda peer: peer["standing"] == "closed", 5)
+        self.assertIn(("gwa", "own_drift"), reasons(self.journal(self.gwb, "denied", cursors[1])))
+        self.assertEqual(self.countersign(self.gwa, "status", status=1).count("policy-in-clear"), 1)
+
+        self.gwa.run(["ip", "xfrm", "policy", "delete", *policy[:6]])
+        self.mend_by_approval()
+
+    def mend_by_approval(self):
+        """What had drifted is as agreed again: the approver has to say so, and the other gateway's operator."""
+        self.await_status(self.gwa, lambda now: not now["kernel"]["drift"])
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.countersign(self.gwa, "recover", "--request", "/run/request")
+        self.gwa.pull(["/run/request"], self.directory)
+        run([self.countersign_here(), "approve", str(self.directory / "request"), "--key", str(self.directory / "approver.key"),
+             "--out", str(self.directory / "approval"), "--yes"])
+        self.gwa.push([self.directory / "approval"], "/run")
+        print(self.countersign(self.gwa, "recover", "--approval", "/run/approval").strip())
+        self.await_peer(self.gwb, lambda peer: "drift" in str(peer["reasons"]), 30)
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.countersign(self.gwb, "acknowledge", "gwa", "--yes")
+        begun = time.monotonic()
+        self.await_standing("granted", 60)
+        self.await_flow()
+        print(f"flows {time.monotonic() - begun:.1f} s after it was acknowledged")
+
+    def test_d_a_stolen_ike_credential_is_not_admitted(self):
+        cursor = self.cursor(self.gwa)
+        with self.thief():
+            self.gwb.run(["sh", "-c", "swanctl --initiate --child net --timeout 20 --uri unix:///run/thief/vici"], check=False)
+            self.assertIn("ESTABLISHED", self.gwb.run(["swanctl", "--list-sas", "--uri", "unix:///run/thief/vici"]).out)
+            answered = self.gwb.run(["ip", "netns", "exec", "thief", "ping", "-n", "-q", "-c", "5", "-i", "0.5", "-W", "1", "-I", "10.2.0.99", "10.1.0.2"],
+                                    check=False)
+            self.assertIn(" 0 received", answered.out)
+            told = self.await_entries(self.gwa, "sa-refused", cursor)
+            print(told[0]["MESSAGE"])
+            self.assertEqual(self.peer(self.gwa)["standing"], "granted")
+        self.gwa.run(["swanctl", "--terminate", "--ike", "lab", "--force"], check=False)
+
+    @contextmanager
+    def thief(self):
+        self.gwb.run(["sh", "-c", THIEF])
+        try:
+            yield
+        finally:
+            self.gwb.run(["sh", "-c", THIEF_GONE], check=False)
+
+    def test_e_a_peer_that_falls_silent_is_cut(self):
+        cursor = self.cursor(self.gwa)
+        self.gwb.run(["systemctl", "kill", "-s", "STOP", "--kill-whom=main", "keymsd"])
+        begun = time.monotonic()
+        self.await_peer(self.gwa, lambda peer: peer["standing"] == "closed", 10)
+        took = time.monotonic() - begun
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.gwb.run(["systemctl", "kill", "-s", "CONT", "--kill-whom=main", "keymsd"])
+        self.assertIn(("gwb", "silent"), reasons(self.journal(self.gwa, "denied", cursor)))
+        self.await_standing("granted", 60)
+        print(f"cut {took:.1f} s after it fell silent, flows {self.await_flow():.1f} s after it attested anew")
+
+    def test_f_a_peer_whose_keymsd_is_stopped_is_cut_at_once(self):
+        self.gwb.run(["systemctl", "stop", "keymsd"])
+        self.await_peer(self.gwa, lambda peer: peer["standing"] == "closed" and reasons_of(peer) == {"stopping"}, 3)
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.gwb.run(["systemctl", "start", "keymsd"])
+        self.await_standing("granted", 60)
+
+    def test_g_killed_it_closes_and_comes_back(self):
+        for unit, closes in (("keymsd", True), ("nfq-signer", True), ("keymsd-carrier", False)):
+            with self.subTest(killed=unit), self.traffic(self.hosta) as traffic:
+                traffic.await_flow()
+                before = traffic.answered()
+                kill = ["pkill", "-9", "-x", unit[:15]]
+                if unit == "keymsd":
+                    took = self.gwa.run(["perl", f"{HERE}/gate_clock.pl", CLOSING, *kill]).out
+                    print(f"gate closed {took.strip()} ms after keymsd was killed")
+                    self.assertLess(int(took), 1000)
+                else:
+                    self.gwa.run(kill)
+                killed = time.monotonic()
+                traffic.await_flow(30)
+                print(f"{unit} killed: {traffic.answered() - before} answers, flows {time.monotonic() - killed:.1f} s later")
+                self.await_standing("granted", 60)
+
+    def test_h_after_a_power_cut_it_comes_back_by_itself(self):
+        self.gwa.cut_power()
+        begun = time.monotonic()
+        self.lab.start(self.gwa)
+        self.await_standing("granted", 90)
+        self.await_flow(60)
+        print(f"flows {time.monotonic() - begun:.1f} s after power came back")
+
+
+def reasons_of(peer):
+    return {reason["code"] for reason in peer["reasons"]}
+
+
+if __name__ == "__main__":
+    labtest.main()
