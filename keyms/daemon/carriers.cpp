@@ -207,7 +207,7 @@ void Carriers::take_connect(std::uint32_t from, const carrier::Connect& message)
     refuse("too_many_channels", "keymsd has too many channels");
   } else if (!kept.peer.empty() && !host_->knows(kept.peer)) {
     refuse("unknown_peer", "no core policy is in force with that gateway");
-  } else if (!kept.peer.empty()) {
+  } else if (!kept.peer.empty() && (from == the_worker || kept.role == Role::initiator)) {
     announce(key, kept);
   } else if (kept.role == Role::initiator) {
     refuse("unknown_peer", "whom it leads to has to be said by who opens it");
@@ -224,14 +224,15 @@ void Carriers::take_data(const Key& key, const carrier::Data& message) {
   if (found == channels_.end() || found->second.closed) return;
   Channel& channel = found->second;
   if (!channel.told) {
-    // Who it is says the session; whether that is so, too.
+    // Who it is says the session; whether that is so, too: else anybody's channel would take the
+    // place of the one that is.
     const auto hello = decode_hello(message.bytes);
-    if (!hello.ok() || !host_->knows(hello->from)) {
+    if (!hello.ok() || !host_->believes(*hello, channel.peer_certificate)) {
       send_last(key,
                 carrier::Close{
                     key.channel,
                     {"unknown_peer",
-                     "its first message is no hello of a gateway that we share a policy with"}});
+                     "its first message is no hello of a gateway that a policy is in force with"}});
       return;
     }
     channel.peer = hello->from;

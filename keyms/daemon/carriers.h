@@ -31,6 +31,9 @@ class CarriersHost {
   virtual ~CarriersHost() = default;
 
   [[nodiscard]] virtual bool knows(const std::string& peer) const = 0;
+  // Whether a hello is of who it says, over a channel made with this certificate.
+  [[nodiscard]] virtual bool believes(const SessionHello& hello,
+                                      const std::optional<Hash>& peer_certificate) const = 0;
   virtual void channel_up(const std::string& peer, std::unique_ptr<PairChannel> channel) = 0;
   virtual void receive(const std::string& peer, ByteView message) = 0;
   virtual void channel_down(const std::string& peer, const Reason& why) = 0;

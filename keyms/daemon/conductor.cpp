@@ -307,6 +307,11 @@ void Conductor::tell_carriers() {
 bool Conductor::knows(const std::string& peer) const {
   return counterparts_.contains(peer);
 }
+bool Conductor::believes(const SessionHello& hello,
+                         const std::optional<Hash>& peer_certificate) const {
+  const auto found = counterparts_.find(hello.from);
+  return found != counterparts_.end() && found->second->believes(hello, peer_certificate);
+}
 void Conductor::channel_up(const std::string& peer, std::unique_ptr<PairChannel> channel) {
   counterparts_.at(peer)->channel_up(std::move(channel));
 }

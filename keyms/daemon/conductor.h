@@ -100,6 +100,8 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   void disagree(const std::string& peer, const std::string& sentence) override;
   // CarriersHost
   [[nodiscard]] bool knows(const std::string& peer) const override;
+  [[nodiscard]] bool believes(const SessionHello& hello,
+                              const std::optional<Hash>& peer_certificate) const override;
   void channel_up(const std::string& peer, std::unique_ptr<PairChannel> channel) override;
   void receive(const std::string& peer, ByteView message) override;
   void channel_down(const std::string& peer, const Reason& why) override;

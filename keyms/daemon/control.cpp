@@ -62,7 +62,8 @@ void ControlServer::accept() {
     ucred who{};
     socklen_t size = sizeof(who);
     if (::getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &who, &size) != 0) continue;
-    if (connections_.size() >= most_connections) {
+    const bool may_change = who.uid == 0 || who.uid == ::geteuid();
+    if (connections_.size() >= most_connections && !(may_change && make_room())) {
       const std::string line =
           refusal({ErrorKind::limit, "keymsd serves " + std::to_string(most_connections) +
                                          " connections, and no more"});
@@ -73,10 +74,19 @@ void ControlServer::accept() {
     auto connection = std::make_shared<Connection>();
     connection->fd = std::move(fd);
     connection->who.user = who.uid;
-    connection->who.may_change = who.uid == 0 || who.uid == ::geteuid();
+    connection->who.may_change = may_change;
     connection->until = clock_->boot() + asks_within;
     connections_.push_back(std::move(connection));
   }
+}
+
+// Who only looks does not keep out who has something to do.
+bool ControlServer::make_room() {
+  const auto other = std::ranges::find_if(
+      connections_, [](const auto& connection) { return !connection->who.may_change; });
+  if (other == connections_.end()) return false;
+  connections_.erase(other);
+  return true;
 }
 
 void ControlServer::wait(Waits& waits) const {

@@ -52,6 +52,7 @@ class ControlServer final : public LoopPart {
 
   ControlServer(const Clock& clock, UniqueFd listener, Handler handler);
   void accept();
+  [[nodiscard]] bool make_room();
   void serve(const std::shared_ptr<Connection>& connection);
   void take_line(const std::shared_ptr<Connection>& connection, const std::string& line);
   static void answer(const std::shared_ptr<Connection>& connection, const nlohmann::json& line);

@@ -208,14 +208,30 @@ Result<void> sign(const Asked& asked) {
       });
 }
 
+// Of a proposal, whose signature is missing.
+Result<std::vector<std::string>> missing_in(const Bytes& agreement) {
+  CS_TRY(const AgreementFile file, decode_agreement(agreement));
+  CS_TRY(const AgreementVerdict verdict, verify(file));
+  std::vector<std::string> out;
+  for (const SignatureVerdict& one : verdict.signatures) {
+    if (one.state != SignatureState::good) out.push_back(one.sentence);
+  }
+  return out;
+}
+
 Result<void> plan(const Asked& asked) {
   CS_TRY(Bytes agreement, bytes_in(asked, "agreement", max_agreement_file));
+  CS_TRY(const std::vector<std::string> missing, missing_in(agreement));
   return ask_machine(
       asked,
       [agreement = std::move(agreement)](tpm::Device& device, Machine& machine) {
         return machine.plan(device, agreement);
       },
-      plan_json);
+      [missing](const Plan& made) {
+        json out = plan_json(made);
+        out["refused_by"] = missing;
+        return out;
+      });
 }
 
 Result<void> apply(const Asked& asked) {

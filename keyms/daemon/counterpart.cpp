@@ -117,6 +117,13 @@ PairTerms Counterpart::pair_terms() const {
   return out;
 }
 
+bool Counterpart::believes(const SessionHello& hello,
+                           const std::optional<Hash>& peer_certificate) const {
+  const Evidence shown = evidence_of(hello.from, hello, {});
+  return hello.to == policy_.ours().ne_id && hello.core_properties == policy_.value &&
+         appraise_hello(shown, expectations({}, peer_certificate)).failed(Severity::refuse).empty();
+}
+
 void Counterpart::channel_up(std::unique_ptr<PairChannel> channel) {
   channel_certificate_ = channel->peer_certificate();
   pair_.channel_up(std::move(channel));
@@ -165,12 +172,13 @@ Result<PairHost::Endpoint> Counterpart::endpoint(const std::optional<Hash>& cert
   return tools_.endpoint->of(certificate);
 }
 
-Expectations Counterpart::expectations(const Hash& qualifying) const {
+Expectations Counterpart::expectations(const Hash& qualifying,
+                                       const std::optional<Hash>& certificate) const {
   return {.policy = policy_.policy,
           .core_properties = policy_.value,
           .of = other(policy_.end),
           .qualifying = qualifying,
-          .channel_certificate = channel_certificate_,
+          .channel_certificate = certificate,
           .roots = tools_.trust->roots(),
           .lists = tools_.trust->lists(),
           .clock = *tools_.clock};

@@ -61,6 +61,9 @@ class Counterpart final : private PairHost {
   [[nodiscard]] const Pair& pair() const noexcept { return pair_; }
   [[nodiscard]] const std::optional<PeerMemory>& memory() const noexcept { return memory_; }
 
+  // Whether the hello is its own, over a channel made with this certificate.
+  [[nodiscard]] bool believes(const SessionHello& hello,
+                              const std::optional<Hash>& peer_certificate) const;
   void channel_up(std::unique_ptr<PairChannel> channel);
   // What the kernel does otherwise than agreed, and what else keeps this gateway from attesting.
   void set_faults(std::vector<Reason> faults);
@@ -111,7 +114,11 @@ class Counterpart final : private PairHost {
   void tell(const Told& told) override;
 
   [[nodiscard]] PairTerms pair_terms() const;
-  [[nodiscard]] Expectations expectations(const Hash& qualifying) const;
+  [[nodiscard]] Expectations expectations(const Hash& qualifying,
+                                          const std::optional<Hash>& certificate) const;
+  [[nodiscard]] Expectations expectations(const Hash& qualifying) const {
+    return expectations(qualifying, channel_certificate_);
+  }
   void remember(const PeerMemory& memory);
   void shown(Result<Machine::Shown> shown);
   void keep(const Key& key);

@@ -120,7 +120,10 @@ Result<Handle> load(Device& device, VolatileObject& srk, const SealedHeader& hea
     return answer;
   });
   if (done.ok()) return device.adopt(made);
-  if (explain(answer).trouble != Trouble::command) return std::move(done).error();
+  const Response response = explain(answer);
+  // A TPM without room says nothing of the data, nor does one that is asked too much.
+  if (response.trouble != Trouble::command || response.retry != Retry::no)
+    return std::move(done).error();
   // The parent's Name is the same, so it is not the TPM that is another one.
   return Error(ErrorKind::unverified,
                "the sealed data were changed: " + std::move(done).error().message());
