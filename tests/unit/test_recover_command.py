@@ -252,7 +252,9 @@ class WithKeymsd(Gateway):
     def test_the_approvers_way(self):
         daemon, file = self.keymsd(), self.dir / "request"
         daemon.answers["request"] = {"request": base64.b64encode(b"asked").decode()}
-        self.assertIn("countersign recover --approval FILE", self.ends(0, "recover", "--request", file).stdout)
+        told = self.ends(0, "recover", "--request", file).stdout
+        self.assertIn("countersign recover --approval FILE", told)
+        self.assertRegex(told, r"read aloud to who signs: (\d{6} ){7}\d{6}\n")
         self.assertEqual((file.read_bytes(), daemon.asked[-1]["arguments"]), (b"asked", {}))
         agreement = self.dir / "agreement"
         agreement.write_bytes(cbor2.dumps({0: 1}))

@@ -4,13 +4,13 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
-#include <fstream>
 #include <istream>
 #include <ostream>
 
 #include "base/fingerprint.h"
 #include "base/openssl.h"
 #include "keyms/measure/approval_request.h"
+#include "tools/policy/load.h"
 #include "tpm/small_file.h"
 
 namespace cs::approve {
@@ -51,15 +51,6 @@ Result<void> ask(ByteView request, std::istream& in, std::ostream& out) {
       .with_hint("have the file sent again");
 }
 
-Result<void> write(const std::string& path, ByteView bytes) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(bytes.data()),
-             static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (file) return {};
-  return Error(ErrorKind::io, "writing " + path);
-}
-
 Result<void> run(const Options& options, std::istream& in, std::ostream& out) {
   CS_TRY(const auto bytes, tpm::read_small_file(options.request, ApprovalRequest::most));
   CS_TRY(const ApprovalRequest request, ApprovalRequest::parse(bytes).context(options.request));
@@ -70,7 +61,7 @@ Result<void> run(const Options& options, std::istream& in, std::ostream& out) {
   if (!options.yes) CS_CHECK(ask(bytes, in, out));
   CS_TRY(tpm::ApprovalTerms terms, request.terms());
   CS_TRY(const tpm::Approval approval, tpm::make_approval(std::move(terms), key.get()));
-  CS_CHECK(write(options.out, approval.encode()));
+  CS_CHECK(policy::save(options.out, approval.encode()));
   out << "approved, in " << options.out << ": the gateway takes it until its next drift or boot\n";
   return {};
 }

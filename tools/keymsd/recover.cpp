@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "base/base64.h"
+#include "base/fingerprint.h"
 #include "base/printable.h"
 #include "base/rfc3339.h"
 #include "keyms/measure/approval_request.h"
@@ -201,7 +202,8 @@ Result<void> write_request(const RecoverOptions& options, Daemon& daemon, std::o
       base64_decode(text(answer, "request"), keyms::ApprovalRequest::most).context("the request"));
   CS_CHECK(policy::save(options.request, bytes));
   out << options.request << " is for the approver, who reads and signs it (countersign approve); "
-      << "with what comes back: countersign recover --approval FILE\n";
+      << "with what comes back: countersign recover --approval FILE\nread aloud to who signs: "
+      << fingerprint_text(tpm::Hasher(tpm::HashAlgorithm::sha256).hash({bytes}).bytes()) << "\n";
   return {};
 }
 
