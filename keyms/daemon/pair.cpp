@@ -38,6 +38,8 @@ struct Pair::Channel {
   Role role;
   Link link;
   Run run;
+  // The initiator's: what it says under them begins with ready.
+  std::optional<KeyPair> to_open = {};
 };
 
 Pair::Pair(PairHost& host, const Clock& clock, PairTerms terms)
@@ -173,7 +175,11 @@ void Pair::begin_run() {
 void Pair::granted(Granted grant, Bytes last_message) {
   const BootTime now = clock_->boot();
   const bool renewed = grant_.has_value();
-  channel_->link.open_epoch(std::move(grant.keys.link));
+  if (grant.role == Role::initiator) {
+    channel_->to_open = std::move(grant.keys.link);
+  } else {
+    channel_->link.open_epoch(std::move(grant.keys.link));
+  }
   host_->retire_keys(now + terms_.overlap);
   grant_ =
       Grant{std::move(grant), now, now + terms_.interval + terms_.overlap, std::move(last_message)};
@@ -206,6 +212,9 @@ void Pair::use_new_keys() {
     send(std::exchange(grant_->last_message, {}));
     return;
   }
+  // Of a channel that has gone there is nothing to be said: the next one has a run of its own.
+  if (!channel_->to_open) return;
+  channel_->link.open_epoch(*std::exchange(channel_->to_open, std::nullopt));
   if (const auto said = say(Ready{}); !said.ok()) trouble("link", said.error());
   is_ready();
 }
@@ -374,7 +383,10 @@ std::optional<BootTime> Pair::deadline() const {
   };
   if (channel_) {
     or_at(channel_->run.deadline());
-    if (const auto said = channel_->link.said()) or_at(*said + terms_.silence / 3);
+    if (channel_->link.is_open()) {
+      const auto said = channel_->link.said();
+      or_at(said ? *said + terms_.silence / 3 : clock_->boot());
+    }
   }
   if (grant_) {
     or_at(grant_->until);

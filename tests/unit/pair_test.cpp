@@ -255,6 +255,31 @@ TEST_F(Pairs, SignsOfLifeKeepItAndRenewalComesInTime) {
   EXPECT_EQ(berlin.pair.view().failed, 0U);
 }
 
+// Before it is ready the initiator has said nothing under the new keys, however long that takes.
+TEST_F(Pairs, SignsOfLifeDuringARenewalAreInOrder) {
+  attest();
+  berlin.has_signer = true;
+  ASSERT_TRUE(berlin.pair.attest().ok());
+  for (int i = 0; i < 40; ++i) {
+    pass(100ms);
+    ASSERT_TRUE(berlin.pair.say(Alive{}).ok());
+    settle();
+  }
+  EXPECT_EQ(berlin.pair.view().granted, 2U);
+  EXPECT_EQ(hamburg.pair.view().failed, 0U);
+  EXPECT_TRUE(hamburg.pair.has_channel());
+}
+
+// A loop wakes it when it asks for that, and at no other time.
+TEST_F(Pairs, WhoHasNoSaToTellOfGivesSignsOfLifeAllTheSame) {
+  attest();
+  for (const Role role : {Role::initiator, Role::responder}) {
+    const auto due = of(role).pair.deadline();
+    ASSERT_TRUE(due);
+    EXPECT_LE(*due, clock.boot() + 5s);
+  }
+}
+
 TEST_F(Pairs, SasOfAFormerSessionAreToldAnewAndNotTaken) {
   attest();
   const Sas sas{{{0x1000, 1, 50, "aes 128/128", test::counted<32>(3)}}};
