@@ -44,6 +44,7 @@ std::string algorithms_of(const xfrm::Sa& sa) {
 void SaBook::begin_session(BootTime now) {
   for (auto& [name, entry] : entries_) {
     entry.theirs.reset();
+    entry.former = entry.ours.has_value();
     entry.told = false;
     entry.anew = false;
     entry.disagrees = false;
@@ -61,9 +62,9 @@ void SaBook::sweep() {
 }
 
 void SaBook::settle(Entry& entry, Changes& changes) const {
-  const std::string differs =
-      entry.ours && entry.theirs ? difference(*entry.ours, *entry.theirs) : "";
-  const bool agreed = in_session_ && entry.ours && entry.theirs && differs.empty();
+  const bool both = entry.ours && !entry.former && entry.theirs;
+  const std::string differs = both ? difference(*entry.ours, *entry.theirs) : "";
+  const bool agreed = in_session_ && both && differs.empty();
   if (agreed) {
     entry.anew = true;
     if (entry.admitted == entry.ours->passage) return;
@@ -101,6 +102,7 @@ SaBook::Changes SaBook::set_local(std::vector<LocalSa> now) {
   }
   for (auto& [name, sa] : have) {
     Entry& entry = entries_[name];
+    entry.former = false;
     const bool same = entry.ours && entry.ours->value == sa.value &&
                       entry.ours->algorithms == sa.algorithms && entry.ours->passage == sa.passage;
     if (!same) {

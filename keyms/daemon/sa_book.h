@@ -71,6 +71,7 @@ class SaBook {
     std::optional<LocalSa> ours;
     std::optional<SaValue> theirs;
     std::optional<xfrm::Passage> admitted;
+    bool former = false;     // ours has the value of a session that is over
     bool told = false;       // in this session
     bool anew = true;        // agreed on in this session
     bool disagrees = false;  // and that was told

@@ -10,6 +10,8 @@
 namespace cs::keyms {
 namespace {
 
+using namespace std::chrono_literals;
+
 // Both gateways of a pair; what each says reaches the other at once.
 class SaBooks : public ::testing::Test {
  protected:
@@ -111,6 +113,22 @@ TEST_F(SaBooks, ARenewalWithdrawsNothingThatIsAgreedOnAnew) {
   ASSERT_EQ(late.withdraw.size(), 1U);
   EXPECT_EQ(late.withdraw[0].spi, 0x2000U);
   EXPECT_EQ(a.admitted(), 1U);
+}
+
+// The peer may be the first to have its values of a new session.
+TEST_F(SaBooks, ValuesOfTwoSessionsAreNotCompared) {
+  begin();
+  static_cast<void>(a.set_local({sa(0x1000, 1)}));
+  static_cast<void>(a.on_peer(sas_of(b.set_local({sa(0x1000, 1)}))));
+  ASSERT_EQ(a.admitted(), 1U);
+  begin();
+  const auto early = a.on_peer(sas_of(b.set_local({sa(0x1000, 1)})));
+  EXPECT_TRUE(early.disagreements.empty());
+  EXPECT_TRUE(early.withdraw.empty());
+  EXPECT_TRUE(a.set_local({sa(0x1000, 1)}).disagreements.empty());
+  EXPECT_EQ(a.admitted(), 1U);
+  clock.advance(60s);
+  EXPECT_TRUE(a.tick(clock.boot()).withdraw.empty());
 }
 
 TEST_F(SaBooks, TheEndWithdrawsAll) {
