@@ -18,7 +18,8 @@ namespace cs::keyms {
 namespace {
 
 constexpr std::size_t max_auth_file = 128;
-constexpr std::uint16_t last_lane = 1023;
+// As many as nfq-signer remembers of a key.
+constexpr std::uint16_t last_lane = 15;
 
 // An auth value from a file: its first line.
 Result<tpm::Auth> read_auth(const std::string& path) {
