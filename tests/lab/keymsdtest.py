@@ -51,7 +51,7 @@ systemd-sysusers {HERE}/countersign.sysusers
 install -D -t /etc/systemd/system {HERE}/keymsd.service {HERE}/nfq-signer.service {HERE}/countersign-rules.service
 install -D {HERE}/strongswan.conf /etc/systemd/system/strongswan.service.d/countersign.conf
 install -D {HERE}/wait.conf /etc/systemd/system/countersign-rules.service.d/wait.conf
-install -D -m 0644 -t /etc/countersign {HERE}/keymsd.toml {HERE}/nfq-signer.toml {HERE}/approver.pem
+install -D -m 0644 -t /etc/countersign {HERE}/nfq-signer.toml {HERE}/approver.pem
 systemctl daemon-reload
 """
 TEAR_DOWN = f"""
@@ -61,11 +61,11 @@ rm -rf /etc/systemd/system/strongswan.service.d /etc/countersign {STATE}
 systemctl daemon-reload
 nft flush ruleset
 tc qdisc del dev wan clsact
-tpm2_nvundefine -C o 0x1d10200
+tpm2_nvundefine -C o 0x018c5000
 """
 MARKS = "mark_in = 0x10000/0x10000\n mark_in_sa = yes\n set_mark_out = 0x20000/0x30000\n start_action = trap\n"
 # Fields of the policy that are otherwise than drawn.
-FIRST = {"proof": '"optional"', "interval": '"20s"', "key_lifetime": '"30s"', "overlap": '"5s"', "silence": '"5s"'}
+FIRST = {"proof": '"optional"', "interval": '"25s"', "key_lifetime": '"60s"', "overlap": '"15s"', "silence": '"5s"'}
 
 
 def guard(here, there):
@@ -139,6 +139,7 @@ class KeymsdTest(labtest.LabTest):
     @classmethod
     def init(cls, gateway):
         """The attestation key's Name."""
+        gateway.run(["install", "-m", "0644", f"{HERE}/keymsd.toml", "/etc/countersign"])  # without it, keymsd is not started
         told = cls.countersign(gateway, "init", gateway.name)
         return re.search(r"attestation key\s+([0-9a-f]{68})", told)[1]
 
