@@ -47,8 +47,8 @@ void judge_boot_log(Case& c) {
   if (expected.banks().empty()) {
     return c.found.holds(Criterion::boot_log, "no register of it is asked for");
   }
-  const auto fail = [&c](const std::string& why, std::string where = "boot log") {
-    c.found.fails(Criterion::boot_log, why, std::move(where));
+  const auto fail = [&c](const std::string& why, const std::string& where = "boot log") {
+    c.found.fails(Criterion::boot_log, why, where);
   };
   const auto replayed = tpm::replay_boot_log(c.shown.logs.boot);
   if (!replayed.ok()) return fail(replayed.error().message());
