@@ -12,8 +12,9 @@ constexpr std::chrono::seconds applied_within{2};
 
 // What ends a run and says nothing of the peer: what was granted before stays.
 bool is_technical(const Reason& reason) {
-  constexpr std::array<std::string_view, 7> codes{"protocol_violation", "timed_out", "own_evidence", "own_proof",
-                                                  "not_ready", "replaced", "too_often"};
+  constexpr std::array<std::string_view, 7> codes{"protocol_violation", "timed_out", "own_evidence",
+                                                  "own_proof",          "not_ready", "replaced",
+                                                  "too_often"};
   return std::ranges::find(codes, reason.code) != codes.end();
 }
 

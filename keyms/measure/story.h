@@ -18,7 +18,6 @@
 
 namespace cs::keyms {
 
-
 enum class StoryOf : std::uint8_t {
   static_register,  // policies in force, configuration; sealed to
   event_register,   // certificates, what was measured
