@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standin"))
 import client  # noqa: E402
-from gateway import Gateway, Refused, agree, apply, wait_for  # noqa: E402
+from gateway import Gateway, agree, apply, wait_for  # noqa: E402
 
 PROGRAMS = {}
 
