@@ -223,7 +223,10 @@ void Counterpart::show(const ShowRequest& request) {
         if (refused) return *refused;
         return machine->show(device, terms);
       },
-      while_alive([this](Result<Machine::Shown> result) { shown(std::move(result)); }));
+      // What an earlier run had asked for is of no use to the one that is.
+      while_alive([this, number = ++asked_](Result<Machine::Shown> result) {
+        if (number == asked_) shown(std::move(result));
+      }));
 }
 
 void Counterpart::shown(Result<Machine::Shown> shown) {
@@ -298,7 +301,9 @@ void Counterpart::activate(const CredentialFor& credential) {
       [machine = tools_.machine, credential](tpm::Device& device) {
         return machine->activate(device, credential);
       },
-      while_alive([this](Result<SecretBytes> secret) { pair_.activated(std::move(secret)); }));
+      while_alive([this, number = asked_](Result<SecretBytes> secret) {
+        if (number == asked_) pair_.activated(std::move(secret));
+      }));
 }
 
 void Counterpart::connect() {

@@ -140,6 +140,7 @@ class Counterpart final : private PairHost {
   std::vector<Reason> faults_;
   std::optional<std::string> held_;  // why
   std::deque<BootTime> begun_;
+  std::uint64_t asked_ = 0;  // for evidence, how often
   std::array<Bytes, log_count> logs_;    // of the evidence given last
   std::optional<ResidentKey> resident_;  // and its session key, if that stays in the TPM
   std::optional<Judged> judged_;

@@ -173,7 +173,7 @@ class Peer(Verbs):
         seen, out = self.type_in(0, ["hamburg-1"], "acknowledge", "hamburg-1")
         self.assertIn("Type the peer's name", seen)
         self.assertIn("hamburg-1: closed\n  pcr-value: PCR 4 is not as agreed\n", out)
-        self.assertIn("2 records of drift acknowledged", out)
+        self.assertIn("drift acknowledged up to record 2", out)
         self.assertEqual(self.last(), ("acknowledge", {"peer": "hamburg-1"}))
         seen, _ = self.type_in(1, ["hamburg-2"], "acknowledge", "hamburg-1")
         self.assertIn("nothing was done", seen)

@@ -90,9 +90,8 @@ Outcome acknowledge(const PeerOptions& options, const Console& console) {
     if (ended) return *ended;
   }
   const auto tell = [&](const Json& answer, std::ostream& out) {
-    out << text(answer, "peer") << ": " << number(answer, "records")
-        << " records of drift acknowledged; the next run judges it: countersign attest "
-        << options.peer << "\n";
+    out << text(answer, "peer") << ": drift acknowledged up to record " << number(answer, "records")
+        << " of its event log; the next run judges it: countersign attest " << options.peer << "\n";
   };
   return put({"acknowledge", {{"peer", options.peer}}, tell}, daemon, console);
 }
