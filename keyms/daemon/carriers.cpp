@@ -132,6 +132,11 @@ void Carriers::connect(const std::string& peer, const std::optional<Endpoint>& e
                 : "no carrier is connected");
 }
 
+bool Carriers::can_call() const {
+  if (worker_runs() && !waiting_) return true;
+  return std::ranges::any_of(opens_, [](const auto& one) { return one.second; });
+}
+
 void Carriers::renew_channels(const Reason& why) {
   std::vector<std::pair<Key, std::string>> all;
   for (const auto& [key, channel] : channels_) {

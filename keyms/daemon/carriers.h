@@ -63,6 +63,9 @@ class Carriers final : public LoopPart {
   // How many policies keymsd's own sockets may have.
   [[nodiscard]] Result<std::size_t> own_bypasses() const { return sockets_.bypasses(); }
   [[nodiscard]] bool worker_runs() const noexcept { return worker_ && worker_->agreed(); }
+  // Who would make a channel is there.
+  [[nodiscard]] bool can_call() const;
+  [[nodiscard]] bool has_channels() const noexcept { return !channels_.empty(); }
   [[nodiscard]] std::size_t third_parties() const noexcept { return others_.size(); }
   // Of the worker, as it told last.
   [[nodiscard]] const carrier::Stats& stats() const noexcept { return stats_; }

@@ -266,15 +266,24 @@ void Conductor::run_kernel() {
 
 void Conductor::open_carriers() {
   if (carriers_ || !judged_ || !measured_ || !endpoint_.is_made()) return;
+  const BootTime now = tools_.clock->boot();
+  if (carriers_again_ && now < *carriers_again_) return;
+  carriers_again_.reset();
   auto opened = Carriers::open(*this, *tools_.clock, *tools_.config);
   if (!opened.ok()) {
     set_fault("carrier", opened.error());
-    endpoint_.make_anew();  // and then once more
+    carriers_again_ = now + again;
     return;
   }
   carriers_ = std::move(opened).value();
   clear_fault("carrier");
   tell_carriers();
+}
+
+// Once somebody can carry it.
+void Conductor::call_peers() {
+  if (called_ || !carriers_ || !carriers_->can_call()) return;
+  called_ = true;
   for (const auto& [peer, one] : counterparts_) {
     if (one->role() == Role::initiator) static_cast<void>(one->pair().attest());
   }
@@ -325,6 +334,8 @@ void Conductor::channel_down(const std::string& peer, const Reason& why) {
 }
 void Conductor::unreachable(const std::string& peer, const std::string& why) {
   tools_.events->tell({EventKind::attempt, peer, "unreachable", why});
+  if (const auto found = counterparts_.find(peer); found != counterparts_.end())
+    found->second->pair().unreachable();
 }
 void Conductor::trouble(const Error& error) {
   tools_.events->tell(
@@ -373,9 +384,10 @@ void Conductor::wait(Waits& waits) const {
   if (carriers_) carriers_->wait(waits);
   endpoint_.wait(waits);
   for (const auto& [peer, one] : counterparts_) waits.until(one->pair().deadline());
-  for (const auto& time : {kernel_again_, found_again_, reopen_again_, fall_back_again_})
+  for (const auto& time : {kernel_again_, found_again_, reopen_again_, carriers_again_})
     waits.until(time);
-  for (const auto& [peer, one] : pending_) waits.until(one.until);
+  for (const auto& [peer, one] : pending_)
+    waits.until(std::max(one.until, fall_back_again_.value_or(one.until)));
   for (const Waiting& one : waiting_) waits.until(one.until);
 }
 
@@ -385,6 +397,7 @@ Result<void> Conductor::run() {
   CS_CHECK(endpoint_.run());
   open_carriers();
   if (carriers_) CS_CHECK(carriers_->run());
+  call_peers();
   run_counterparts();
   fall_back();
   answer_waiting();

@@ -118,6 +118,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   void use_kernel();
   void use_endpoint();
   void open_carriers();
+  void call_peers();
   void tell_carriers();
 
   void tell_measured();
@@ -129,7 +130,15 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   void run_counterparts();
   void fall_back();
   void keep_pending();
-  void apply_now(Bytes agreement, Then<Plan> then);
+  struct Following {
+    std::string peer;
+    Pending pending;
+  };
+  [[nodiscard]] Result<CorePolicy> fitting(const Bytes& agreement) const;
+  [[nodiscard]] const std::string& peer_in(const CorePolicy& policy) const;
+  [[nodiscard]] Result<Following> following(const CorePolicy& forth,
+                                            std::chrono::seconds confirm_within,
+                                            Bytes fallback) const;
   void answer_waiting();
   template <class Then>
   auto while_alive(Then then) {
@@ -152,9 +161,11 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::optional<Hash> newest_;    // of the kernel's policies
   std::optional<Hash> measured_;  // the same, once the log has it
   bool judged_ = false;
+  bool called_ = false;  // the peers, for the first time
   std::optional<BootTime> kernel_again_;
   std::optional<BootTime> found_again_;
   std::optional<BootTime> reopen_again_;
+  std::optional<BootTime> carriers_again_;
   std::optional<BootTime> fall_back_again_;
   WallTime noted_;  // of the clock, in the store
 

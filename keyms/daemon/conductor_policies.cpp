@@ -17,8 +17,21 @@ constexpr const char* pending_note = "pending";
 constexpr const char* clock_note = "clock";
 constexpr std::size_t most_fallback = 2 * max_agreement_file;
 
-// What we have written ourselves, into a store that nobody else can write to.
-std::map<std::string, Pending> read_pending(const Bytes& note, const Clock& clock) {
+Bytes encode_pending(const std::map<std::string, Pending>& pending) {
+  json all = json::object();
+  for (const auto& [peer, one] : pending) {
+    all[peer] = {{"version", one.version},
+                 {"until", to_time_t(one.until_wall)},
+                 {"fallback", hex_encode(one.fallback)}};
+  }
+  const std::string text = all.dump();
+  return {text.begin(), text.end()};
+}
+
+// What we have written ourselves, into a store that nobody else can write to. Of what did not come
+// into force, or was followed, nothing is kept.
+std::map<std::string, Pending> read_pending(const Bytes& note, const Machine::Facts& facts,
+                                            const Clock& clock) {
   std::map<std::string, Pending> out;
   const json all = json::parse(note.begin(), note.end(), nullptr, false);
   if (!all.is_object()) return out;
@@ -27,6 +40,11 @@ std::map<std::string, Pending> read_pending(const Bytes& note, const Clock& cloc
     if (!fallback.ok()) continue;
     Pending pending;
     pending.version = one.value("version", std::uint64_t{0});
+    if (std::ranges::none_of(facts.policies, [&](const HeldPolicy& held) {
+          return held.state == PolicyState::in_force && held.peer().ne_id == peer &&
+                 held.policy.version == pending.version;
+        }))
+      continue;
     pending.until_wall = WallTime(std::chrono::seconds(one.value("until", std::int64_t{0})));
     // The clock set back makes it no longer than it was.
     const auto left = std::clamp<std::chrono::nanoseconds>(pending.until_wall - clock.wall(), {},
@@ -59,7 +77,7 @@ Result<Conductor::Kept> Conductor::read_kept(tpm::Device& device, Machine& machi
     out.seen = WallTime(std::chrono::seconds(seconds));
   }
   CS_TRY(const auto pending, machine.note(device, pending_note));
-  if (pending) out.pending = read_pending(*pending, clock);
+  if (pending) out.pending = read_pending(*pending, out.facts, clock);
   // Which lanes of them were given out nobody knows any more.
   CS_CHECK(machine.drop_all_keys(device));
   return out;
@@ -148,78 +166,98 @@ void Conductor::use_endpoint() {
   if (!counterparts_.empty()) endpoint_.keep(facts_.ne_id, facts_.ak_public, lifetime);
 }
 
-void Conductor::apply_now(Bytes agreement, Then<Plan> then) {
+// All that would be in force then go together: else one of them would cut every pair.
+Result<CorePolicy> Conductor::fitting(const Bytes& agreement) const {
+  CS_TRY(AgreementVerdict agreed, read_agreed(agreement));
+  std::map<std::string, CorePolicy> all;
+  for (const HeldPolicy& held : facts_.policies) {
+    if (held.state == PolicyState::in_force) all.emplace(held.peer().ne_id, held.policy);
+  }
+  all.insert_or_assign(peer_in(agreed.policy), agreed.policy);
+  std::vector<CorePolicy> together;
+  for (auto& [peer, policy] : all) together.push_back(std::move(policy));
+  CS_CHECK(Agreements::join(together, facts_.ne_id));
+  return std::move(agreed.policy);
+}
+
+const std::string& Conductor::peer_in(const CorePolicy& policy) const {
+  return policy.gateways[policy.gateways[0].ne_id == facts_.ne_id ? 1 : 0].ne_id;
+}
+
+Result<Conductor::Following> Conductor::following(const CorePolicy& forth,
+                                                  std::chrono::seconds confirm_within,
+                                                  Bytes fallback) const {
+  CS_TRY(const AgreementVerdict back, read_agreed(fallback).context("the fallback"));
+  const auto& gateways = forth.gateways;
+  if (back.policy.version <= forth.version || back.policy.gateways[0].ne_id != gateways[0].ne_id ||
+      back.policy.gateways[1].ne_id != gateways[1].ne_id) {
+    return Error(ErrorKind::invalid,
+                 "the fallback is not of the same two gateways, with a higher version than what it "
+                 "follows")
+        .with_hint("agree on the former policy again, as version " +
+                   std::to_string(forth.version + 1) + ", before you apply");
+  }
+  const auto within = std::min(confirm_within, most_confirm);
+  return Following{peer_in(forth),
+                   {forth.version, tools_.clock->wall() + within, tools_.clock->boot() + within,
+                    std::move(fallback)}};
+}
+
+// What it falls back to is noted before it is in force: who is killed in between finds it.
+void Conductor::apply(Bytes agreement, std::optional<std::chrono::seconds> confirm_within,
+                      Bytes fallback, Then<Plan> then) {
+  const auto forth = fitting(agreement);
+  if (!forth.ok()) {
+    then(forth.error());
+    return;
+  }
+  std::optional<Following> next;
+  std::optional<Bytes> note;
+  if (confirm_within) {
+    auto read = following(*forth, *confirm_within, std::move(fallback));
+    if (!read.ok()) {
+      then(std::move(read).error());
+      return;
+    }
+    next = std::move(read).value();
+    auto all = pending_;
+    all[next->peer] = next->pending;
+    note = encode_pending(all);
+  }
   struct Done {
     Plan plan;
     Machine::Facts facts;
   };
   tools_.desk->ask(
       tpm::Priority::extend,
-      [machine = tools_.machine,
-       agreement = std::move(agreement)](tpm::Device& device) -> Result<Done> {
+      [machine = tools_.machine, agreement = std::move(agreement),
+       note = std::move(note)](tpm::Device& device) -> Result<Done> {
+        if (note) CS_CHECK(machine->keep_note(device, pending_note, *note));
         CS_TRY(Plan plan, machine->apply(device, agreement));
         CS_TRY(Machine::Facts facts, machine->facts(device));
         return Done{std::move(plan), std::move(facts)};
       },
-      while_alive([this, then = std::move(then)](Result<Done> applied) {
+      while_alive([this, next = std::move(next), then = std::move(then)](Result<Done> applied) {
         if (!applied.ok()) {
           then(std::move(applied).error());
           return;
         }
+        const std::string& peer = applied->plan.peer;
+        const bool had = pending_.erase(peer) != 0;
+        if (next) pending_[peer] = next->pending;
+        if (had || next) keep_pending();
         use(std::move(applied->facts));
-        tools_.events->tell({EventKind::policy, applied->plan.peer, "applied",
+        tools_.events->tell({EventKind::policy, peer, "applied",
                              "version " + std::to_string(applied->plan.version) + " is in force"});
         then(std::move(applied->plan));
       }));
 }
 
-void Conductor::apply(Bytes agreement, std::optional<std::chrono::seconds> confirm_within,
-                      Bytes fallback, Then<Plan> then) {
-  Pending pending;
-  if (confirm_within) {
-    const auto back = read_agreed(fallback);
-    const auto forth = read_agreed(agreement);
-    if (!back.ok() || !forth.ok()) {
-      then(!back.ok() ? Error(back.error()).context("the fallback") : Error(forth.error()));
-      return;
-    }
-    if (back->policy.version <= forth->policy.version ||
-        back->policy.gateways[0].ne_id != forth->policy.gateways[0].ne_id ||
-        back->policy.gateways[1].ne_id != forth->policy.gateways[1].ne_id) {
-      then(Error(ErrorKind::invalid,
-                 "the fallback is not of the same two gateways, with a higher version than what it "
-                 "follows")
-               .with_hint("agree on the former policy again, as version " +
-                          std::to_string(forth->policy.version + 1) + ", before you apply"));
-      return;
-    }
-    const auto within = std::min(*confirm_within, most_confirm);
-    pending = {forth->policy.version, tools_.clock->wall() + within, tools_.clock->boot() + within,
-               std::move(fallback)};
-  }
-  apply_now(std::move(agreement),
-            [this, pending = std::move(pending), then = std::move(then)](Result<Plan> plan) {
-              if (plan.ok()) {
-                pending_.erase(plan->peer);
-                if (!pending.fallback.empty()) pending_[plan->peer] = pending;
-                keep_pending();
-              }
-              then(std::move(plan));
-            });
-}
-
 void Conductor::keep_pending() {
-  json all = json::object();
-  for (const auto& [peer, one] : pending_) {
-    all[peer] = {{"version", one.version},
-                 {"until", to_time_t(one.until_wall)},
-                 {"fallback", hex_encode(one.fallback)}};
-  }
-  const std::string text = all.dump();
   tools_.desk->ask(
       tpm::Priority::background,
-      [machine = tools_.machine, value = Bytes(text.begin(), text.end())](tpm::Device& device) {
-        return machine->keep_note(device, pending_note, value);
+      [machine = tools_.machine, note = encode_pending(pending_)](tpm::Device& device) {
+        return machine->keep_note(device, pending_note, note);
       },
       while_alive([this](const Result<void>& kept) {
         if (!kept.ok()) trouble(Error(kept.error()).context("noting what is to be confirmed"));

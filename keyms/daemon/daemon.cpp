@@ -22,6 +22,8 @@ namespace {
 constexpr std::chrono::seconds open_again{5};
 // A TPM command that takes so long: the device hangs, and only a new process gets rid of it.
 constexpr std::chrono::seconds most_for_tpm{60};
+// So long a carrier has for passing on what it was given last (docs/PROTOCOL.md).
+constexpr std::chrono::seconds most_goodbye{2};
 
 Result<UniqueFd> take_signals() {
   sigset_t set;
@@ -58,6 +60,7 @@ class Daemon final : public LoopPart, private ControlState {
     if (!running_ || !running_->conductor) next_try_ = clock_.boot();
   }
 
+  Result<void> say_goodbye();
   void take_signal();
   void try_to_open();
   [[nodiscard]] Result<void> open_tpm();
@@ -105,11 +108,19 @@ Result<void> Daemon::serve() {
   }
   sd_notify(0, "STOPPING=1");
   events_.tell({EventKind::stopping, "", "", "the peers are told, and nothing passes any more"});
-  if (running_ && running_->conductor) {
-    running_->conductor->stop();
-    if (running_->conductor->carriers() != nullptr)
-      static_cast<void>(running_->conductor->carriers()->run());
-  }
+  return say_goodbye();
+}
+
+// A carrier ends with this process, and takes with it what it has not passed on.
+Result<void> Daemon::say_goodbye() {
+  if (!running_ || !running_->conductor) return {};
+  running_->conductor->stop();
+  Carriers* const carriers = running_->conductor->carriers();
+  if (carriers == nullptr) return {};
+  const BootTime until = clock_.boot() + most_goodbye;
+  Loop loop(clock_);
+  loop.add(*carriers);
+  while (carriers->has_channels() && clock_.boot() < until) CS_CHECK(loop.turn());
   return {};
 }
 

@@ -12,6 +12,10 @@ std::uint32_t random_number() {
   return std::random_device()();
 }
 
+bool holds_now(const Clock& clock, const Life& life, const carrier::Validity& validity) {
+  return !life.is_over(clock) && clock.wall() + Life::tolerance >= validity.not_before;
+}
+
 }  // namespace
 
 EndpointKeeper::EndpointKeeper(const Clock& clock, const ClockGuard& guard, TpmDesk& desk,
@@ -88,7 +92,8 @@ void EndpointKeeper::failed(const Error& why) {
   making_ = false;
   const BootTime now = clock_->boot();
   if (renewal_) renewal_->failed(now, random_number());
-  if (!renewal_ || !renewal_->next()) due_ = now + Renewal::most_delay;
+  if (!renewal_ || !renewal_->next() || !holds_now(*clock_, current_->life, current_->validity))
+    due_ = now + Renewal::most_delay;
   hooks_.trouble(Error(why).context("making this gateway's endpoint certificate"));
 }
 
@@ -131,9 +136,9 @@ Result<void> EndpointKeeper::run() {
   if (making_ || lifetime_.count() == 0) return {};
   const BootTime now = clock_->boot();
   const bool renew = renewal_ && renewal_->next() && now >= *renewal_->next();
-  // Set forward, the clock ends it at once.
-  const bool over = !due_ && current_ && current_->life.is_over(*clock_);
-  if ((due_ && now >= *due_) || renew || over) {
+  // Set forward, the clock ends it at once; set back again, it would begin in the future.
+  const bool useless = !due_ && current_ && !holds_now(*clock_, current_->life, current_->validity);
+  if ((due_ && now >= *due_) || renew || useless) {
     make();
   } else if (revoke_at_ && now >= *revoke_at_) {
     revoke_former();

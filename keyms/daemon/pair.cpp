@@ -90,7 +90,11 @@ void Pair::channel_down(const Reason& why) {
   closed_.push_back(std::move(channel_));
   host_->tell({PairHost::Told::What::trouble, {why}, true});
   // What was granted stays until the silence has lasted too long.
-  if (role() == Role::initiator) next_run_ = clock_->boot() + delay_;
+  if (role() == Role::initiator) next_run_ = clock_->boot() + call_again;
+}
+
+void Pair::unreachable() {
+  if (!channel_ && role() == Role::initiator) next_run_ = clock_->boot() + call_again;
 }
 
 void Pair::close_channel(const Reason& why, bool denied) {
@@ -312,6 +316,11 @@ void Pair::cut() {
   close_channel(reasons_.front(), true);
 }
 
+// In time for two that are lost. Of a silence of two seconds a third is less than one.
+std::chrono::milliseconds Pair::sign_of_life() const {
+  return std::chrono::milliseconds(terms_.silence) / 3;
+}
+
 void Pair::try_again_later() {
   if (role() != Role::initiator) return;
   next_run_ = clock_->boot() + delay_;
@@ -384,10 +393,8 @@ std::optional<BootTime> Pair::deadline() const {
   };
   if (channel_) {
     or_at(channel_->run.deadline());
-    if (channel_->link.is_open()) {
-      const auto said = channel_->link.said();
-      or_at(said ? *said + terms_.silence / 3 : clock_->boot());
-    }
+    const auto said = channel_->link.said();
+    if (channel_->link.is_open()) or_at(said ? *said + sign_of_life() : clock_->boot());
   }
   if (grant_) {
     or_at(grant_->until);
@@ -419,13 +426,13 @@ void Pair::tick() {
   escalate();
   if (channel_ && channel_->link.is_open()) {
     const auto said = channel_->link.said();
-    if (!said || now >= *said + terms_.silence / 3) static_cast<void>(say(Alive{}));
+    if (!said || now >= *said + sign_of_life()) static_cast<void>(say(Alive{}));
   }
   if (!next_run_ || now < *next_run_) return;
   next_run_.reset();
   if (is_at_fault()) return;  // until it is mended
   if (!channel_) {
-    try_again_later();
+    next_run_ = now + most_call;
     host_->connect();
   } else if (channel_->run.state() == RunState::idle) {
     begin_run();

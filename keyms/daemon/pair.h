@@ -127,6 +127,10 @@ class Pair final : private RunHost {
   // After failure the initiator tries again.
   static constexpr std::chrono::seconds first_delay{1};
   static constexpr std::chrono::seconds last_delay{30};
+  // A call costs next to nothing, so who comes back is not waited for; nor is one called twice
+  // while a call goes on.
+  static constexpr std::chrono::seconds call_again{2};
+  static constexpr std::chrono::seconds most_call{15};
 
   // Host and clock must outlive it.
   Pair(PairHost& host, const Clock& clock, PairTerms terms);
@@ -140,6 +144,7 @@ class Pair final : private RunHost {
   void channel_up(std::unique_ptr<PairChannel> channel);
   void receive(ByteView message);
   void channel_down(const Reason& why);
+  void unreachable();
   [[nodiscard]] bool has_channel() const noexcept { return channel_ != nullptr; }
 
   // Answers of the host.
@@ -212,6 +217,7 @@ class Pair final : private RunHost {
   void cut();
   void close_channel(const Reason& why, bool denied);
   void try_again_later();
+  [[nodiscard]] std::chrono::milliseconds sign_of_life() const;
   void trouble(const std::string& code, const Error& why);
 
   PairHost* host_;

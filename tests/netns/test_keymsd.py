@@ -2,93 +2,128 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two keymsds, each with a TPM of its own, over TLS: they attest, renew, and cut, without a kernel to watch."""
 
-import argparse
+import os
+import random
+import signal
 import sys
-import tempfile
-import threading
-import unittest
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standin"))
-import client  # noqa: E402
-from gateway import Gateway, agree, apply, wait_for  # noqa: E402
+from gateway import wait_for  # noqa: E402
+from two_gateways import SHORT, SILENT, TwoGateways, run  # noqa: E402
 
-PROGRAMS = {}
-
-
-class Signer(threading.Thread):
-    """nfq-signer's end: takes every key, and says that it is applied."""
-
-    def __init__(self, gateway):
-        super().__init__(daemon=True)
-        self.link = client.Client(gateway.signer, timeout=60)
-        self.link.send(client.hello())
-        self.inbound, self.outbound, self.removed = {}, {}, []
-        self.start()
-
-    def run(self):
-        try:
-            while True:
-                message = self.link.receive()
-                if message["message"] == "inbound_key":
-                    self.inbound[message["key"]] = message
-                    self.link.send(client.applied(message["key"]))
-                elif message["message"] == "outbound_key":
-                    self.outbound[message["key"]] = message
-                elif message["message"] == "remove_key":
-                    self.removed.append((message["table"], message["key"]))
-        except (client.Closed, OSError):
-            pass
-
-    def end(self):
-        self.link.socket.close()
+BACK_WITHIN = 5
 
 
-class Keymsd(unittest.TestCase):
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        Path(scratch.name).chmod(0o755)
-        self.directory = Path(scratch.name)
-        self.a, self.b = (self.gateway(name, 47390 + i) for i, name in enumerate(("berlin", "hamburg")))
-
-    def gateway(self, name, port, **config):
-        made = Gateway(name, self.directory, port, PROGRAMS, **config)
-        self.addCleanup(made.end)
-        made.init()
-        made.start()
-        return made
-
-    def agreed(self, **more):
-        agreement = agree(self.a, self.b, **more)
-        for gateway in (self.a, self.b):
-            apply(gateway, agreement)
-        return agreement
-
-    def await_standing(self, standing, limit=30):
-        for gateway, other in ((self.a, self.b), (self.b, self.a)):
-            wait_for(f"{gateway.name} has {other.name} {standing}: {gateway.peer(other.name)}",
-                     lambda g=gateway, o=other: g.standing(o.name) == standing, limit)
-
+class Attesting(TwoGateways):
     def test_two_gateways_attest_and_sign(self):
-        signers = [Signer(gateway) for gateway in (self.a, self.b)]
-        self.agreed()
-        self.await_standing("granted")
+        signers = self.signers()
+        self.agreed_and_granted()
         for signer in signers:
             wait_for("keys", lambda s=signer: len(s.inbound) == 1 and len(s.outbound) == 1, 10)
         (a_out,), (b_in,) = signers[0].outbound.values(), signers[1].inbound.values()
         for field in ("session", "pcr_digest", "key", "direction", "suite", "gate_secret"):
             self.assertEqual(a_out[field], b_in[field], field)
 
+    def test_keys_are_renewed_ahead_and_overlap(self):
+        signers = self.signers()
+        self.agreed_and_granted(more=SHORT)
+        wait_for("three renewals, and the keys before them gone", lambda: all(len(one.removed) >= 4 for one in signers), 45)
+        story = sorted(signers[0].story)
+        newest, takes, came, gone = {}, {"berlin": set(), "hamburg": set()}, {}, {}
+        for at, name, kind, table, key in story:
+            other = "hamburg" if name == "berlin" else "berlin"
+            if kind == "inbound_key":
+                takes[name].add(key)
+            elif kind == "outbound_key":
+                newest[name] = key
+                came.setdefault(name, []).append(at)
+            elif table == 1:
+                takes[name].discard(key)
+                gone.setdefault(name, []).append(at)
+            # What a gateway signs with, the other one takes, at every moment.
+            for signer in newest:
+                verifier = "hamburg" if signer == "berlin" else "berlin"
+                self.assertIn(newest[signer], takes[verifier], (name, other, story))
+        for name, times in gone.items():
+            for key_came, removed in zip(came[name][1:], times):
+                self.assertAlmostEqual(removed - key_came, 5, delta=1.5, msg=f"{name}: the former key goes when the overlap is over")
+        self.assertFalse([one for gateway in (self.a, self.b) for one in gateway.events(event="denied")])
 
-def main():
-    parser = argparse.ArgumentParser()
-    for name in ("keymsd", "keymsd-carrier", "countersign"):
-        parser.add_argument(f"--{name}", required=True)
-    known, rest = parser.parse_known_args()
-    PROGRAMS.update({name.replace("_", "-"): Path(path).resolve() for name, path in vars(known).items()})
-    unittest.main(argv=[sys.argv[0], *rest])
+
+class Gone(TwoGateways):
+    """Whatever has gone is missed, and comes back by itself."""
+
+    def back(self, within=BACK_WITHIN):
+        self.await_standing("granted", within)
+
+    def await_closed(self, gateway, other, limit):
+        wait_for(lambda: f"{gateway.name} misses {other.name}: {gateway.peer(other.name)}", lambda: gateway.standing(other.name) == "closed", limit)
+
+    def test_a_gateway_that_hangs_is_cut_after_the_silence(self):
+        self.agreed_and_granted(more=SILENT)
+        for hangs, other in ((self.a, self.b), (self.b, self.a)):
+            with self.subTest(hangs.name):
+                os.kill(hangs.daemon.pid, signal.SIGSTOP)
+                began = time.monotonic()
+                try:
+                    self.await_closed(other, hangs, 4)
+                    self.assertGreater(time.monotonic() - began, 1)
+                    time.sleep(4)
+                finally:
+                    os.kill(hangs.daemon.pid, signal.SIGCONT)
+                # Its calls while the other hung are still held up by what it waits for.
+                self.back(15)
+                self.assertEqual(other.events(event="denied", peer=hangs.name)[-1]["reason"], "silent")
+
+    def test_a_daemon_that_is_stopped_says_so_and_comes_back(self):
+        self.agreed_and_granted(more=SILENT)
+        for gateway, other in ((self.a, self.b), (self.b, self.a)):
+            with self.subTest(gateway.name):
+                gateway.stop()
+                self.await_closed(other, gateway, 1)
+                self.assertIn("stopped", other.peer(gateway.name)["reasons"][0]["text"])
+                gateway.start()
+                self.back()
+
+    def test_a_daemon_that_was_away_for_long_is_back_as_soon(self):
+        self.agreed_and_granted(more=SILENT)
+        self.b.kill()
+        time.sleep(20)
+        self.b.start()
+        self.back()
+
+    def test_killed_at_any_moment_they_come_back(self):
+        agreement = None
+        self.a.stop()
+        self.a.start()
+        agreement = self.agreed(more=SHORT)
+        self.assertTrue(agreement)
+        seed = random.SystemRandom().randrange(2**32)
+        chance = random.Random(seed)
+        for turn in range(8):
+            gateway, other = chance.choice(((self.a, self.b), (self.b, self.a)))
+            # Before, in, and after the start, the attestation and its keys.
+            time.sleep(chance.uniform(0, 1.2))
+            with self.subTest(turn=turn, seed=seed, gateway=gateway.name):
+                gateway.kill()
+                if turn % 3 == 2:
+                    self.await_closed(other, gateway, 4)
+                gateway.start()
+                self.back()
+
+    def test_a_network_worker_that_is_killed_is_started_anew(self):
+        self.agreed_and_granted(more=SILENT)
+        for gateway in (self.a, self.b):
+            with self.subTest(gateway.name):
+                before = gateway.workers()
+                os.kill(before[0], signal.SIGKILL)
+                wait_for("another worker", lambda g=gateway, w=before: g.workers() and g.workers() != w, 5)
+                wait_for("both attest over another channel",
+                         lambda: all(one.peer(other.name)["channel"] and one.standing(other.name) == "granted"
+                                     for one, other in ((self.a, self.b), (self.b, self.a))), BACK_WITHIN)
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -15,20 +15,21 @@ PATIENCE = 30
 
 
 def wait_for(what, probe, limit=PATIENCE):
-    """What `probe` gives, once it is true."""
+    """What `probe` gives, once it is true. `what`: words, or what makes them when it is not."""
     deadline = time.monotonic() + limit
     while True:
         found = probe()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {limit} s: {what}")
+            raise AssertionError(f"not within {limit} s: {what() if callable(what) else what}")
         time.sleep(0.05)
 
 
 class Gateway:
     def __init__(self, name, directory, port, programs, **config):
         self.name, self.directory, self.port, self.programs = name, Path(directory) / name, port, programs
+        self.number = port % 100  # of its addresses
         self.directory.mkdir()
         (self.directory / "tpm").mkdir()
         self.control = str(self.directory / "control")
@@ -60,12 +61,17 @@ class Gateway:
 
     def power_on(self):
         self.tpm = subprocess.Popen(["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.directory}/tpm", "--flags", "not-need-init,startup-clear",
-                                     "--server", f"type=unixio,path={self.directory}/tpm.sock", "--ctrl", f"type=unixio,path={self.directory}/tpm.sock.ctrl"])
+                                     "--server", f"type=unixio,path={self.directory}/tpm.sock", "--ctrl", f"type=unixio,path={self.directory}/tpm.sock.ctrl"],
+                                    stderr=subprocess.DEVNULL)
         wait_for("swtpm", lambda: (self.directory / "tpm.sock").is_socket())
 
     def power_off(self):
         """Without warning."""
         self.kill()
+        self.lose_tpm()
+
+    def lose_tpm(self):
+        """It loses its power; the daemon goes on."""
         if self.tpm:
             self.tpm.kill()
             self.tpm.wait()
@@ -84,9 +90,9 @@ class Gateway:
         return self.run("init", self.name, "--config", self.file, "--user", "")
 
     def start(self):
-        self.log = open(self.directory / "log", "a", encoding="utf-8")
-        # Where there is a journal, its lines would go there instead.
-        self.daemon = subprocess.Popen([str(self.programs["keymsd"]), "--config", str(self.file)], stderr=self.log, stdout=self.log)
+        with open(self.directory / "log", "a", encoding="utf-8") as log:
+            # Where there is a journal, its lines would go there instead.
+            self.daemon = subprocess.Popen([str(self.programs["keymsd"]), "--config", str(self.file)], stderr=log, stdout=log)
         wait_for(f"{self.name} answers", self.answers)
 
     def answers(self):
@@ -100,6 +106,10 @@ class Gateway:
     def told(self):
         return (self.directory / "log").read_text(encoding="utf-8")
 
+    def workers(self):
+        """Processes that the daemon has started."""
+        return [int(one) for one in Path(f"/proc/{self.daemon.pid}/task/{self.daemon.pid}/children").read_text(encoding="ascii").split()]
+
     def stop(self):
         if self.daemon:
             self.daemon.terminate()
@@ -111,6 +121,10 @@ class Gateway:
             self.daemon.kill()
             self.daemon.wait(10)
             self.daemon = None
+            # As the kernel's resource manager does for a process that has gone.
+            for kind in ("transient", "loaded"):
+                subprocess.run(["tpm2_flushcontext", f"--{kind}-{'object' if kind == 'transient' else 'session'}"],
+                               env={"PATH": "/usr/bin:/bin", "TPM2TOOLS_TCTI": self.tcti}, check=True)
 
     def end(self):
         self.power_off()
@@ -153,30 +167,36 @@ version = {version}
 [gateways.{a.name}]
 attestation_key = "{key_a}"
 proof = "optional"
-addresses = ["192.0.2.1"]
+addresses = ["192.0.2.{a.number}"]
 keymsd = "127.0.0.1:{a.port}"
 [gateways.{b.name}]
 attestation_key = "{key_b}"
 proof = "optional"
-addresses = ["192.0.2.2"]
+addresses = ["192.0.2.{b.number}"]
 keymsd = "127.0.0.1:{b.port}"
 [tunnels.net]
-traffic.{a.name} = ["10.1.0.0/16"]
-traffic.{b.name} = ["10.2.0.0/16"]
+traffic.{a.name} = ["10.{a.number}.0.0/16"]
+traffic.{b.name} = ["10.{b.number}.0.0/16"]
 proposals = ["aes256gcm16"]
 {more}
 """
 
 
-def agree(a, b, version=1, predecessor="", more="", directory=None):
-    """The path of an agreement that both have signed."""
+def propose(a, b, version=1, predecessor="", more="", directory=None):
+    """The path of a policy that `a` alone has signed, and its fingerprint."""
     directory = directory or a.directory.parent
     text = POLICY.format(a=a, b=b, key_a=a.key_name(), key_b=b.key_name(), version=version,
                          predecessor=f'predecessor = "{predecessor}"' if predecessor else "", more=more)
-    plain, half, whole = (directory / f"policy-{version}.{end}" for end in ("toml", "proposed", "agreed"))
+    plain, half = (directory / f"{a.name}-{b.name}-{version}.{end}" for end in ("toml", "proposed"))
     plain.write_text(text)
     told = a.run("policy", "propose", plain, "--out", half, "--socket", a.control)
-    digits = re.search(r"(\d{6}\s+){7}\d{6}", told)[0]
+    return half, re.search(r"(\d{6}\s+){7}\d{6}", told)[0]
+
+
+def agree(a, b, **more):
+    """The path of an agreement that both have signed."""
+    half, digits = propose(a, b, **more)
+    whole = half.with_suffix(".agreed")
     b.run("policy", "agree", half, "--out", whole, "--fingerprint", digits, "--socket", b.control)
     return whole
 

@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""keymsd when its machine fails it: TPM reset or locked out, disk full, store old, damaged or another machine's, port taken."""
+
+import base64
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standin"))
+from gateway import agree, apply, processor_seconds, wait_for  # noqa: E402
+from two_gateways import SHORT, SILENT, TwoGateways, run  # noqa: E402
+
+
+class Tpm(TwoGateways):
+    def test_reset_under_the_running_daemon(self):
+        self.agreed_and_granted(more=SILENT)
+        before = self.a.status()["tpm"]["reset_count"]
+        keys = self.a.peer("hamburg")["keys"]
+        self.a.lose_tpm()
+        self.a.power_on()
+        # What it has noticed is that nothing can be vouched for: it asks for evidence of the new boot.
+        wait_for("hamburg has other keys", lambda: self.a.peer("hamburg")["standing"] == "granted" and self.a.peer("hamburg")["keys"] != keys, 90)
+        self.await_standing("granted")
+        self.assertGreater(self.a.status()["tpm"]["reset_count"], before)
+        self.await_event(self.a, text="TPM")
+
+    def test_gone_and_back(self):
+        self.agreed_and_granted(more=SHORT)
+        self.a.lose_tpm()
+        # What was granted ends; nothing new is.
+        self.await_standing("closed", 25)
+        self.assertTrue(self.a.status()["peers"])
+        self.a.power_on()
+        self.await_standing("granted", 45)
+
+    def test_locked_out_by_somebody_who_guesses(self):
+        self.agreed_and_granted(more=SILENT)
+        self.a.stop()
+        self.guess()
+        self.a.start()
+        self.await_standing("granted", 10)
+
+    def guess(self):
+        """Until the TPM takes no guess any more: its lockout is for what is not exempt from it."""
+        def tool(*argv, fails=False):
+            done = subprocess.run(argv, cwd=self.a.directory, env={"PATH": "/usr/bin:/bin:/usr/sbin", "TPM2TOOLS_TCTI": self.a.tcti}, check=False,
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+            self.assertEqual(done.returncode != 0, fails, f"{argv}: {done.stdout}")
+            return done.stdout
+
+        tool("tpm2_createprimary", "-Q", "-c", "primary.ctx", "-p", "right")
+        said = ""
+        for _ in range(40):
+            said = tool("tpm2_create", "-Q", "-C", "primary.ctx", "-p", "x", "-P", "wrong", "-u", "u", "-r", "r", fails=True)
+            if "lockout" in said.lower():
+                break
+        self.assertIn("lockout", said.lower())
+        Path(self.a.directory / "primary.ctx").unlink()
+
+
+class State(TwoGateways):
+    def config_of(self, name):
+        return self.directory / name / "state"
+
+    def await_locked(self, gateway, *words):
+        status = wait_for(lambda: f"it says {words}: {gateway.status()}",
+                          lambda: (gateway.status() if any(w in gateway.status()["faults"][0]["text"] for w in words) else None)
+                          if gateway.status()["faults"] else None, 10)
+        self.assertEqual((status["state"], status["peers"]), ("locked", []))
+        self.assertTrue(status["faults"][0]["hint"])
+        self.assertIn("locked", gateway.run("status", "--socket", gateway.control, status=None))
+        return status
+
+    def replace_state(self, gateway, source):
+        gateway.stop()
+        shutil.rmtree(gateway.directory / "state")
+        shutil.copytree(source, gateway.directory / "state")
+        gateway.start()
+
+    def test_an_older_store_is_refused(self):
+        agreement = self.agreed_and_granted(more=SILENT)
+        self.assertTrue(agreement)
+        self.a.stop()
+        old, new = self.directory / "old", self.directory / "new"
+        shutil.copytree(self.a.directory / "state", old)
+        self.a.start()
+        self.await_standing("granted", 10)
+        second = agree(self.a, self.b, version=2, predecessor=self.a.peer("hamburg")["policy"]["value"], more=SILENT)
+        for gateway in (self.a, self.b):
+            apply(gateway, second)
+        self.await_standing("granted", 10)
+        self.a.stop()
+        shutil.copytree(self.a.directory / "state", new)
+        self.a.start()
+        self.replace_state(self.a, old)
+        self.await_locked(self.a, "older", "rolled back", "before", "generation")
+        time.sleep(2)
+        self.assertEqual(self.b.standing("berlin"), "closed")
+        # The right one opens again.
+        self.replace_state(self.a, new)
+        self.await_standing("granted", 10)
+
+    def test_a_damaged_store_is_told_of_and_stays_closed(self):
+        self.agreed_and_granted(more=SILENT)
+        self.a.stop()
+        store = self.a.directory / "state" / "store.db"
+        whole = store.read_bytes()
+        for what, bytes_ in (("in the middle", whole[:4096] + bytes(200) + whole[4296:]), ("cut", whole[:5000]), ("no store", b"x" * len(whole)),
+                             ("empty", b"")):
+            with self.subTest(what):
+                for rest in store.parent.glob("store.db-*"):
+                    rest.unlink()
+                store.write_bytes(bytes_)
+                self.a.start()
+                self.await_locked(self.a, "store")
+                self.assertNotEqual(self.b.standing("berlin"), "granted")
+                self.a.stop()
+        for rest in store.parent.glob("store.db-*"):
+            rest.unlink()
+        store.write_bytes(whole)
+        self.a.start()
+        self.await_standing("granted", 10)
+
+    def test_another_machines_store_does_not_open(self):
+        self.agreed_and_granted(more=SILENT)
+        self.b.stop()
+        self.replace_state(self.a, self.b.directory / "state")
+        self.await_locked(self.a, "TPM", "store", "key")
+
+    def test_a_port_that_is_taken_is_waited_for(self):
+        self.agreed_and_granted(more=SILENT)
+        self.b.stop()
+        with socket.create_server(("127.0.0.1", self.b.port)):
+            self.b.start()
+            fault = wait_for("a fault", lambda: self.b.status()["faults"], 10)[0]
+            self.assertEqual(fault["code"], "carrier")
+            self.assertIn(str(self.b.port), fault["text"])
+            size, spent = self.log_size(self.b), processor_seconds(self.b.daemon.pid)
+            time.sleep(5)
+            self.assertEqual(self.log_size(self.b), size)
+            self.assertLess(processor_seconds(self.b.daemon.pid) - spent, 0.5)
+        self.await_standing("granted", 8)
+        self.assertEqual(self.b.status()["faults"], [])
+
+    def log_size(self, gateway):
+        return sum(len(base64.b64decode(one["log"])) for one in gateway.ask("log")["logs"])
+
+
+class FullDisk(TwoGateways):
+    def gateway(self, name, **config):
+        state = self.directory / name / "state"
+        if name == "berlin":
+            state = self.directory / "disk"
+            state.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(state)], check=True)
+            self.addCleanup(subprocess.run, ["umount", "--lazy", str(state)], check=True)
+            config = {"state": {"directory": str(state)}}
+        return super().gateway(name, **config)
+
+    def fill(self):
+        with open(self.directory / "disk" / "filler", "wb", buffering=0) as file:
+            for size in (65536, 4096, 512, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    pass
+
+    def test_while_it_runs(self):
+        self.agreed_and_granted(more=SHORT)
+        self.fill()
+        # No new key without a record of it: what was granted ends, and both say so.
+        self.await_standing("closed", 30)
+        self.assertTrue([one for one in self.a.events(event="trouble") if "full" in one["text"] or "space" in one["text"]], self.a.events())
+        self.assertEqual(self.a.run("status", "--socket", self.a.control, status=None).count("berlin") > 0, True)
+        (self.directory / "disk" / "filler").unlink()
+        self.await_standing("granted", 40)
+
+    def test_at_its_start(self):
+        self.agreed_and_granted(more=SILENT)
+        self.a.stop()
+        self.fill()
+        self.a.start()
+        time.sleep(3)
+        self.assertNotEqual(self.a.standing("hamburg"), "granted")
+        status = self.a.status()
+        self.assertTrue(status["faults"], status)
+        (self.directory / "disk" / "filler").unlink()
+        self.await_standing("granted", 40)
+
+
+if __name__ == "__main__":
+    run()
