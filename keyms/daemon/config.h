@@ -60,7 +60,7 @@ struct DaemonConfig {
   std::optional<xfrm::GateKind> gate;
   std::vector<std::uint16_t> udp_ports{4500};
   std::uint16_t translator_port = 0;
-  std::optional<std::uint16_t> held_queue;
+  std::optional<std::uint16_t> held_queue{99};
   std::uint32_t audit_seconds = 60;
   std::string vici = "/run/charon.vici";  // empty: no IKE daemon answers for SAs
 

@@ -28,8 +28,6 @@ listen = ["{address}:4739"]
 carrier = "/usr/local/libexec/countersign/keymsd-carrier"
 [state]
 approver = "/etc/countersign/approver.pem"
-[kernel]
-held_queue = 99
 """
 # As docs/OPERATIONS.md has it.
 RULES = """\
