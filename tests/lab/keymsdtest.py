@@ -151,13 +151,13 @@ class KeymsdTest(labtest.LabTest):
         return done.out
 
     @classmethod
-    def agree(cls, values, version=1):
+    def agree(cls, change, version=1):
         """A policy drawn from strongSwan's configuration, signed at both gateways, and carried from one to the other. Gives its path there."""
         drawn = cls.countersign(cls.gwa, "policy", "from-swanctl", "/etc/swanctl/swanctl.conf", "--name", "lab",
                                 "--here", "gwa", "--here-key", cls.keys["gwa"], "--here-keymsd", WAN[4]["a"],
                                 "--there", "gwb", "--there-key", cls.keys["gwb"], "--there-keymsd", WAN[4]["b"])
         names = {part: cls.directory / f"{part}-{version}" for part in ("policy", "proposal", "agreement")}
-        names["policy"].write_text(changed(drawn, values))
+        names["policy"].write_text(change(drawn))
         cls.gwa.push([names["policy"]], HERE)
         told = cls.countersign(cls.gwa, "policy", "propose", f"{HERE}/policy-{version}", "--out", f"{HERE}/proposal-{version}")
         digits = re.search(r"(\d{6}\s+){7}\d{6}", told)[0]
@@ -250,7 +250,7 @@ class AttestedTest(KeymsdTest):
         cls.on_both(lambda gateway: cls.await_status(gateway, lambda now: now["state"] == "no_policy"))
         if cls.hosta.run(["ping", "-n", "-q", "-c", "1", "-W", "1", HOST_B[4]], check=False).code == 0:
             raise AssertionError("a ping was answered before anything was agreed")
-        agreement = cls.agree(FIRST)
+        agreement = cls.agree(lambda text: changed(text, FIRST))
         begun = time.monotonic()
         cls.on_both(lambda gateway: cls.countersign(gateway, "policy", "apply", agreement))
         cls.await_standing("granted", 60)

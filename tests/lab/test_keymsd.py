@@ -8,11 +8,12 @@ import time
 from contextlib import contextmanager
 
 import labtest
-from keymsdtest import HERE, AttestedTest, pair, reasons
+from keymsdtest import FIRST, HERE, AttestedTest, changed, pair, reasons
 from labtest import HOST_B, LAN
 from lablib.paths import REPO
 from lablib.pcap import ESP
 from lablib.proc import run
+from test_tpm import read_pcrs
 
 sys.path.insert(0, str(REPO / "tests/vectors"))
 import reference  # noqa: E402
@@ -173,6 +174,39 @@ class Attested(AttestedTest):
         self.await_standing("granted", 90)
         self.await_flow(60)
         print(f"flows {time.monotonic() - begun:.1f} s after power came back")
+
+
+    def test_i_a_policy_that_wants_proof_and_boot_values(self):
+        """Version 2: each shows that its attestation key is in a TPM whose vendor the other trusts, and the boot registers that it has now."""
+        roots = [self.lab.ca.root_certificate(), self.lab.ca.issuer_certificate()]
+        boot = dict(self.on_both(self.boot_values))
+        values = {**FIRST, "proof": '"required"', "version": "2"}
+
+        def second(text):
+            text = changed(text, values).replace("version = 2", f'version = 2\npredecessor = "{self.peer(self.gwa)["policy"]["value"]}"')
+            for gateway, lines in boot.items():
+                head, tail = text.split(f"[gateways.{gateway}]\n")
+                text = f"{head}[gateways.{gateway}]\n{lines}{tail}"
+            return text
+
+        agreement = self.agree(second, 2)
+        self.on_both(lambda gateway: self.countersign(gateway, "policy", "plan", agreement))
+        self.on_both(lambda gateway: self.countersign(gateway, "policy", "apply", agreement))
+        self.await_peer(self.gwa, lambda peer: "tpm_vendor" in reasons_of(peer), 60)
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.on_both(lambda gateway: gateway.push(roots, "/etc/countersign/vendor-roots"))
+        self.on_both(lambda gateway: gateway.run(["systemctl", "reload", "keymsd"]))
+        self.await_standing("granted", 60)
+        self.assertTrue(all(self.peer(gateway)["proved"] for gateway in pair(self)))
+        self.await_flow()
+        self.assertNotIn("unproven", self.countersign(self.gwa, "status"))
+
+    @staticmethod
+    def boot_values(gateway):
+        """Lines of the policy: each boot register of firmware and boot loader with its value, but two that may have any."""
+        values = read_pcrs(gateway, "sha256")
+        lines = [f'boot.{n} = ["{values[n].hex()}"]\n' for n in (0, 2, 3, 6, 7)] + ["boot.1 = []\n", "boot.4 = []\n"]
+        return gateway.name, "".join(lines)
 
 
 def reasons_of(peer):
