@@ -8,7 +8,7 @@
 namespace cs::keyms {
 namespace {
 
-constexpr std::chrono::seconds applied_within{2};
+constexpr std::chrono::seconds applied_within{5};
 
 // What ends a run and says nothing of the peer: what was granted before stays.
 bool is_technical(const Reason& reason) {

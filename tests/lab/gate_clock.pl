@@ -10,8 +10,9 @@ my ($pattern, @command) = @ARGV;
 my $pid = open(my $monitor, "-|", "nft", "monitor") or die "nft monitor: $!";
 sleep(1.5);    # until it listens
 my $begun = time();
-system(@command) == 0 or die "@command: $?";
-local $SIG{ALRM} = sub { kill("TERM", $pid); die "nothing that fits in 20 s\n" };
+my $failed = sub { kill("TERM", $pid); die @_ };
+system(@command) == 0 or $failed->("@command: $?\n");
+local $SIG{ALRM} = sub { $failed->("nothing that fits in 20 s\n") };
 alarm(20);
 while (my $line = <$monitor>) {
   next unless $line =~ /$pattern/;

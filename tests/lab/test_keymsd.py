@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import labtest
 from keymsdtest import FIRST, HERE, AttestedTest, changed, pair, reasons
-from labtest import HOST_B, LAN
+from labtest import HOST_B
 from lablib.paths import REPO
 from lablib.pcap import ESP
 from lablib.proc import run
@@ -75,7 +75,7 @@ class Attested(AttestedTest):
 
     def test_c_drift_closes_the_gate_and_both_operators_are_told(self):
         cursors = [self.cursor(gateway) for gateway in pair(self)]
-        policy = ["src", LAN[4]["a"], "dst", LAN[4]["b"], "dir", "out", "priority", "1"]
+        policy = ["src", "10.1.0.2", "dst", HOST_B[4], "dir", "out", "priority", "1"]  # what hosta sends leaves in clear
         with self.traffic(self.hosta) as traffic:
             traffic.await_flow()
             took = self.gwa.run(["perl", f"{HERE}/gate_clock.pl", CLOSING, "ip", "xfrm", "policy", "add", *policy]).out

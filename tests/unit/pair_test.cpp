@@ -235,7 +235,7 @@ TEST_F(Pairs, NobodySignsBeforeTheOtherVerifies) {
 TEST_F(Pairs, ADataPlaneThatDoesNotAnswerHoldsUpForSecondsOnly) {
   berlin.has_signer = hamburg.has_signer = true;
   connect();
-  pass_slowly(5s);
+  pass_slowly(11s);
   EXPECT_EQ(berlin.pair.view().standing, Standing::granted);
   EXPECT_EQ(hamburg.pair.view().standing, Standing::granted);
 }
