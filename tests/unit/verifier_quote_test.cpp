@@ -99,6 +99,8 @@ TEST_F(Verifier, ATpmThatIsNotAsLastSeen) {
   memory = good;
   memory.clock.clock += 1000000;
   EXPECT_EQ(wrong(shown, &memory), Codes{"quote_clock"});
+  memory.clock.reset_count -= 1;
+  EXPECT_EQ(wrong(shown, &memory), Codes()) << "its power was cut in between";
   memory = good;
   memory.clock.restart_count += 1;
   EXPECT_EQ(wrong(shown, &memory), Codes{"restart_count"});
