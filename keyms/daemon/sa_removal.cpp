@@ -69,7 +69,9 @@ Result<std::vector<SaId>> SaRemoval::tell_ike_daemon(const Pending& pending) con
   for (const vici::IkeSa& ike : all) {
     const bool is_peers =
         ike.remote && std::ranges::find(pending.peer, *ike.remote) != pending.peer.end();
-    if (!is_peers) continue;
+    // What is only being negotiated has nothing to be taken away, and ended now it would have the
+    // kernel wait for its SAs for minutes.
+    if (!is_peers || ike.connecting) continue;
     if (clock_->boot() >= until)
       return Error(ErrorKind::timed_out, "the IKE daemon has too many IKE SAs, or is too slow");
     const auto ended = client.terminate(ike.id);

@@ -226,7 +226,7 @@ TEST_F(ViciClient, ListsIkeSasWithoutChildrenToo) {
   };
   says("\x05"s);
   says(event + ike("7"));
-  says(event + section("lab") + value("uniqueid", "8") + end());
+  says(event + section("lab") + value("uniqueid", "8") + value("state", "CONNECTING") + end());
   says("\x01"s);
   says("\x05"s);
   const auto all = get(asked.list_ike_sas());
@@ -236,6 +236,8 @@ TEST_F(ViciClient, ListsIkeSasWithoutChildrenToo) {
   EXPECT_EQ(all[0].remote->text(), "192.0.2.2");
   EXPECT_EQ(all[1].id, 8U);
   EXPECT_FALSE(all[1].remote);
+  EXPECT_FALSE(all[0].connecting);
+  EXPECT_TRUE(all[1].connecting);
   for (const char* id : {"", "x", "-1", "4294967296"}) {
     EXPECT_FALSE(parse_ike_sa(bytes_of(ike(id))).ok()) << id;
   }

@@ -136,6 +136,8 @@ Result<IkeSa> parse_ike_sa(ByteView message) {
       take_host(ike.local, *element);
     } else if (element->type == Type::key_value && element->name == "remote-host") {
       take_host(ike.remote, *element);
+    } else if (element->type == Type::key_value && element->name == "state") {
+      ike.connecting = element->value == "CONNECTING";
     }
   }
 }

@@ -20,6 +20,7 @@ struct IkeSa {
   std::uint32_t id = 0;  // charon's number for it
   std::optional<net::Address> local;
   std::optional<net::Address> remote;
+  bool connecting = false;  // it has no SAs yet
 };
 
 // One pair of SAs with what was negotiated for it.
