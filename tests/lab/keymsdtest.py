@@ -46,9 +46,9 @@ WAIT_FOR_WAN = "[Service]\nExecStartPre=/bin/sh -c 'until ip link show wan; do s
 INSTALL = f"""
 set -e
 systemd-sysusers {HERE}/countersign.sysusers
-install -D -t /etc/systemd/system {HERE}/keymsd.service {HERE}/nfq-signer.service {HERE}/countersign-rules.service
-install -D {HERE}/strongswan.conf /etc/systemd/system/strongswan.service.d/countersign.conf
-install -D {HERE}/wait.conf /etc/systemd/system/countersign-rules.service.d/wait.conf
+install -D -m 0644 -t /etc/systemd/system {HERE}/keymsd.service {HERE}/nfq-signer.service {HERE}/countersign-rules.service
+install -D -m 0644 {HERE}/strongswan.conf /etc/systemd/system/strongswan.service.d/countersign.conf
+install -D -m 0644 {HERE}/wait.conf /etc/systemd/system/countersign-rules.service.d/wait.conf
 install -D -m 0644 -t /etc/countersign {HERE}/nfq-signer.toml {HERE}/approver.pem
 systemctl daemon-reload
 """
@@ -77,11 +77,6 @@ def peer_of(gateway):
 
 def pair(test):
     return test.gwa, test.gwb
-
-
-def reasons(entries):
-    """Whom and why, of entries of the journal."""
-    return {(entry["PEER"], entry["REASON"]) for entry in entries}
 
 
 def changed(text, values):
@@ -205,24 +200,25 @@ class KeymsdTest(labtest.LabTest):
             time.sleep(0.1)
 
     @staticmethod
-    def cursor(gateway):
-        """Where the journal is now."""
-        out = gateway.run(["journalctl", "-q", "-n", "0", "--show-cursor"]).out
-        return re.search(r"-- cursor: (\S+)", out)[1]
-
-    @staticmethod
-    def journal(gateway, event, cursor):
-        """What keymsd has told since, of one kind of event: the fields of each entry."""
-        out = gateway.run(["journalctl", "-q", "-o", "json", "--after-cursor", cursor, "_COMM=keymsd", f"EVENT={event}"]).out
-        return [json.loads(line) for line in out.splitlines()]
+    def now(gateway):
+        """By its own clock, in microseconds."""
+        return int(gateway.run(["date", "+%s%6N"]).out)
 
     @classmethod
-    def await_entries(cls, gateway, event, cursor, limit=10):
+    def await_entries(cls, gateway, event, since, so=bool, limit=10):
+        """What keymsd has told the journal since then, of one kind of event: the fields of each entry, once `so` holds for them."""
         deadline = time.monotonic() + limit
-        while not (found := cls.journal(gateway, event, cursor)):
+        while True:
+            out = gateway.run(["journalctl", "-q", "-o", "json", "-n", "100", "-u", "keymsd", f"EVENT={event}"]).out
+            found = [entry for entry in map(json.loads, out.splitlines()) if int(entry["__REALTIME_TIMESTAMP"]) > since]
+            if so(found):
+                return found
             if time.monotonic() > deadline:
-                raise AssertionError(f"{gateway.name} has told of no {event} within {limit} s")
-        return found
+                raise AssertionError(f"{gateway.name} has not told that of {event} within {limit} s: {found}")
+
+    @classmethod
+    def await_told(cls, gateway, event, peer, reason, since):
+        return cls.await_entries(gateway, event, since, lambda found: any((one["PEER"], one["REASON"]) == (peer, reason) for one in found))
 
     # -- the traffic --------------------------------------------------------
 

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 import labtest
-from keymsdtest import FIRST, HERE, AttestedTest, changed, pair, reasons
+from keymsdtest import FIRST, HERE, AttestedTest, changed, pair
 from labtest import HOST_B
 from lablib.paths import REPO
 from lablib.pcap import ESP
@@ -23,15 +23,15 @@ CLOSING = r"delete element inet countersign_gate gwb\.granted"  # as `nft monito
 THIEF = """
 set -e
 ip netns add thief
-ip link add thief type veth peer name up netns thief
+ip link add thief type veth peer name inside netns thief
 ip addr add 10.99.0.1/24 dev thief
 ip link set thief up
 ip -n thief link set lo up
-ip -n thief link set up up
-ip -n thief addr add 10.99.0.2/24 dev up
+ip -n thief link set inside up
+ip -n thief addr add 10.99.0.2/24 dev inside
 ip -n thief addr add 10.2.0.99/32 dev lo
 ip -n thief route add default via 10.99.0.1
-nft 'table ip thief { chain out { type nat hook postrouting priority 100; ip saddr 10.99.0.2 oifname "wan" masquerade; } }'
+nft 'table ip thief { chain out { type nat hook postrouting priority 100; ip saddr 10.99.0.2 oifname "wan" masquerade; }; }'
 mkdir -p /run/thief
 cp -r /etc/swanctl /run/thief
 sed -i -e 's/local_addrs = .*/local_addrs = 10.99.0.2/' -e 's/start_action = trap/start_action = none/' /run/thief/swanctl/swanctl.conf
@@ -74,7 +74,7 @@ class Attested(AttestedTest):
         self.assertGreaterEqual(min(renewed), 2)
 
     def test_c_drift_closes_the_gate_and_both_operators_are_told(self):
-        cursors = [self.cursor(gateway) for gateway in pair(self)]
+        since = [self.now(gateway) for gateway in pair(self)]
         policy = ["src", "10.1.0.2", "dst", HOST_B[4], "dir", "out", "priority", "1"]  # what hosta sends leaves in clear
         with self.traffic(self.hosta) as traffic:
             traffic.await_flow()
@@ -82,19 +82,19 @@ class Attested(AttestedTest):
             print(f"gate closed {took.strip()} ms after the policy was added")
             self.assertLess(int(took), 1000)
             traffic.assert_stands()
-        told = self.journal(self.gwa, "drift", cursors[0])
-        self.assertTrue(told and all(entry["REASON"] and entry["MESSAGE_ID"] for entry in told), told)
-        self.assertIn(("gwb", "own_drift"), reasons(self.journal(self.gwa, "denied", cursors[0])))
+        for entry in self.await_entries(self.gwa, "drift", since[0]):
+            self.assertTrue(entry["MESSAGE_ID"] and entry["REASON"] == "policy-bypass", entry)
+        self.await_told(self.gwa, "denied", "gwb", "own_drift", since[0])
         self.await_peer(self.gwb, lambda peer: peer["standing"] == "closed", 5)
-        self.assertIn(("gwa", "own_drift"), reasons(self.journal(self.gwb, "denied", cursors[1])))
-        self.assertEqual(self.countersign(self.gwa, "status", status=1).count("policy-in-clear"), 1)
+        self.await_told(self.gwb, "denied", "gwa", "own_drift", since[1])
+        self.assertIn("ip xfrm policy delete", self.countersign(self.gwa, "status", status=1))
 
         self.gwa.run(["ip", "xfrm", "policy", "delete", *policy[:6]])
         self.mend_by_approval()
 
     def mend_by_approval(self):
         """What had drifted is as agreed again: the approver has to say so, and the other gateway's operator."""
-        self.await_status(self.gwa, lambda now: not now["kernel"]["drift"])
+        self.await_status(self.gwa, lambda now: all(one["severity"] == "note" for one in now["kernel"]["drift"]))
         self.assert_silence(self.hosta, HOST_B[4])
         self.countersign(self.gwa, "recover", "--request", "/run/request")
         self.gwa.pull(["/run/request"], self.directory)
@@ -111,14 +111,14 @@ class Attested(AttestedTest):
         print(f"flows {time.monotonic() - begun:.1f} s after it was acknowledged")
 
     def test_d_a_stolen_ike_credential_is_not_admitted(self):
-        cursor = self.cursor(self.gwa)
+        since = self.now(self.gwa)
         with self.thief():
             self.gwb.run(["sh", "-c", "swanctl --initiate --child net --timeout 20 --uri unix:///run/thief/vici"], check=False)
             self.assertIn("ESTABLISHED", self.gwb.run(["swanctl", "--list-sas", "--uri", "unix:///run/thief/vici"]).out)
             answered = self.gwb.run(["ip", "netns", "exec", "thief", "ping", "-n", "-q", "-c", "5", "-i", "0.5", "-W", "1", "-I", "10.2.0.99", "10.1.0.2"],
                                     check=False)
             self.assertIn(" 0 received", answered.out)
-            told = self.await_entries(self.gwa, "sa-refused", cursor)
+            told = self.await_entries(self.gwa, "sa-refused", since)
             print(told[0]["MESSAGE"])
             self.assertEqual(self.peer(self.gwa)["standing"], "granted")
         self.gwa.run(["swanctl", "--terminate", "--ike", "lab", "--force"], check=False)
@@ -132,14 +132,14 @@ class Attested(AttestedTest):
             self.gwb.run(["sh", "-c", THIEF_GONE], check=False)
 
     def test_e_a_peer_that_falls_silent_is_cut(self):
-        cursor = self.cursor(self.gwa)
+        since = self.now(self.gwa)
         self.gwb.run(["systemctl", "kill", "-s", "STOP", "--kill-whom=main", "keymsd"])
         begun = time.monotonic()
         self.await_peer(self.gwa, lambda peer: peer["standing"] == "closed", 10)
         took = time.monotonic() - begun
         self.assert_silence(self.hosta, HOST_B[4])
         self.gwb.run(["systemctl", "kill", "-s", "CONT", "--kill-whom=main", "keymsd"])
-        self.assertIn(("gwb", "silent"), reasons(self.journal(self.gwa, "denied", cursor)))
+        self.await_told(self.gwa, "denied", "gwb", "silent", since)
         self.await_standing("granted", 60)
         print(f"cut {took:.1f} s after it fell silent, flows {self.await_flow():.1f} s after it attested anew")
 
@@ -159,7 +159,6 @@ class Attested(AttestedTest):
                 if unit == "keymsd":
                     took = self.gwa.run(["perl", f"{HERE}/gate_clock.pl", CLOSING, *kill]).out
                     print(f"gate closed {took.strip()} ms after keymsd was killed")
-                    self.assertLess(int(took), 1000)
                 else:
                     self.gwa.run(kill)
                 killed = time.monotonic()
