@@ -48,6 +48,7 @@ void SaBook::begin_session(BootTime now) {
     entry.told = false;
     entry.anew = false;
     entry.disagrees = false;
+    entry.alone_since.reset();
   }
   in_session_ = true;
   anew_until_ = now + agreed_anew_within;
@@ -147,8 +148,30 @@ SaBook::Changes SaBook::on_peer(const SasGone& gone) {
   return changes;
 }
 
+std::optional<BootTime> SaBook::deadline() const noexcept {
+  std::optional<BootTime> first = anew_until_;
+  for (const auto& [name, entry] : entries_) {
+    if (!entry.is_alone() || entry.disagrees) continue;
+    const BootTime due = entry.alone_since ? *entry.alone_since + said_within : BootTime{};
+    if (!first || due < *first) first = due;
+  }
+  return first;
+}
+
 SaBook::Changes SaBook::tick(BootTime now) {
   Changes changes;
+  for (auto& [name, entry] : entries_) {
+    if (!entry.is_alone()) {
+      entry.alone_since.reset();
+    } else if (!entry.alone_since) {
+      entry.alone_since = now;
+    } else if (now >= *entry.alone_since + said_within && !entry.disagrees) {
+      entry.disagrees = true;
+      changes.disagreements.push_back(
+          protocol_name(entry.ours->passage.protocol) + " SPI " + xfrm::spi_text(name.spi) +
+          " is no SA of the peer's: it has gone there, or somebody else negotiated it");
+    }
+  }
   if (!anew_until_ || now < *anew_until_) return changes;
   anew_until_.reset();
   for (auto& [name, entry] : entries_) {

@@ -36,6 +36,9 @@ class SaBook {
   // How long an SA of the former session passes without being agreed on in the new one.
   static constexpr std::chrono::seconds agreed_anew_within{10};
 
+  // How long the peer has to say an SA that we have said; then that is told.
+  static constexpr std::chrono::seconds said_within{5};
+
   // To be done, in this order: withdraw, tell, admit.
   struct Changes {
     std::vector<xfrm::Passage> withdraw;
@@ -52,8 +55,8 @@ class SaBook {
   [[nodiscard]] Changes set_local(std::vector<LocalSa> now);
   [[nodiscard]] Changes on_peer(const Sas& told);
   [[nodiscard]] Changes on_peer(const SasGone& gone);
-  // What was not agreed on anew in time.
-  [[nodiscard]] std::optional<BootTime> deadline() const noexcept { return anew_until_; }
+  // What was not agreed on anew, or not said by the peer, in time.
+  [[nodiscard]] std::optional<BootTime> deadline() const noexcept;
   [[nodiscard]] Changes tick(BootTime now);
   // Nothing passes any more; what the kernel has stays known for the next session.
   [[nodiscard]] Changes end();
@@ -75,6 +78,9 @@ class SaBook {
     bool told = false;       // in this session
     bool anew = true;        // agreed on in this session
     bool disagrees = false;  // and that was told
+    std::optional<BootTime> alone_since = {};
+
+    [[nodiscard]] bool is_alone() const noexcept { return ours && told && !theirs; }
   };
 
   void settle(Entry& entry, Changes& changes) const;

@@ -69,6 +69,21 @@ TEST_F(SaBooks, AnSaWithSomebodyElseIsNotAdmitted) {
   EXPECT_EQ(a.on_peer(Sas{{{0x1000, 1, 50, "aes 128/128", sa(0x1000, 1).value}}}).admit.size(), 1U);
 }
 
+// Nor one that the real peer says nothing of, as it never was its own.
+TEST_F(SaBooks, AnSaThatThePeerDoesNotHaveIsTold) {
+  begin();
+  static_cast<void>(a.set_local({sa(0x1000, 1)}));
+  static_cast<void>(a.tick(clock.boot()));
+  clock.advance(SaBook::said_within);
+  ASSERT_LE(*a.deadline(), clock.boot());
+  const auto told = a.tick(clock.boot());
+  ASSERT_EQ(told.disagreements.size(), 1U);
+  EXPECT_NE(told.disagreements[0].find("somebody else negotiated it"), std::string::npos);
+  EXPECT_EQ(a.admitted(), 0U);
+  EXPECT_TRUE(a.tick(clock.boot()).disagreements.empty()) << "told once";
+  EXPECT_EQ(a.on_peer(sas_of(b.set_local({sa(0x1000, 1)}))).admit.size(), 1U) << "it was only late";
+}
+
 TEST_F(SaBooks, WithdrawnWhenEitherHasItNoMore) {
   begin();
   const auto told = b.set_local({sa(0x1000, 1), sa(0x2000, 2)});
