@@ -13,6 +13,7 @@ constexpr std::chrono::hours note_every{1};
 constexpr const char* kernel_fault = "kernel";
 constexpr const char* registers_fault = "registers";
 constexpr const char* clock_fault = "clock";
+constexpr const char* lock_fault = "locked";
 constexpr const char* certificate_fault = "certificate";
 
 }  // namespace
@@ -106,7 +107,7 @@ void Conductor::spread_faults() {
 void Conductor::on_drift(const std::set<xfrm::Difference>& all) {
   const auto tell = [this](EventKind kind, const xfrm::Difference& one) {
     const xfrm::Meaning& meant = xfrm::meaning(one.code);
-    std::string text = one.sentence;
+    std::string text = as_text(one.sentence);
     if (kind == EventKind::drift && !meant.hint.empty()) text += "; " + std::string(meant.hint);
     const bool breach = meant.severity == xfrm::Severity::breach;
     tools_.events->tell({breach || kind == EventKind::healed ? kind : EventKind::trouble, "",
@@ -146,18 +147,42 @@ void Conductor::tell_measured() {
       }));
 }
 
-void Conductor::tell_found() {
-  found_again_.reset();
-  const bool open = std::ranges::any_of(drift_, [](const xfrm::Difference& one) {
+bool Conductor::has_breach() const {
+  return std::ranges::any_of(drift_, [](const xfrm::Difference& one) {
     return xfrm::meaning(one.code).severity == xfrm::Severity::breach;
   });
+}
+
+void Conductor::tell_found() {
+  found_again_.reset();
+  const bool open = has_breach();
   if (open) found_again_ = tools_.clock->boot() + found_again;
   tools_.desk->ask(
       tpm::Priority::extend,
       [machine = tools_.machine, all = drift_](tpm::Device& device) {
         return machine->found(device, all);
       },
-      while_alive([this](const Result<void>& told) { registers_told(told); }));
+      while_alive([this, open](const Result<void>& told) {
+        registers_told(told);
+        if (told.ok() && !open) look_at_lock();
+      }));
+}
+
+// A state that nobody has approved brings no more keys forth: an operator is not to learn that from
+// the next run that fails.
+void Conductor::look_at_lock() {
+  unlock_again_.reset();
+  tools_.desk->ask(
+      tpm::Priority::background,
+      [machine = tools_.machine](tpm::Device& device) { return machine->try_unlock(device); },
+      while_alive([this](const Result<void>& opens) {
+        if (opens.ok()) {
+          clear_fault(lock_fault);
+          return;
+        }
+        set_fault(lock_fault, opens.error());
+        unlock_again_ = tools_.clock->boot() + found_again;
+      }));
 }
 
 // After an error nothing is certain: closed, until all was told again.
@@ -260,6 +285,7 @@ void Conductor::run_kernel() {
   }
   if (found_again_ && now >= *found_again_) tell_found();
   if (reopen_again_ && now >= *reopen_again_) reopen_registers();
+  if (unlock_again_ && now >= *unlock_again_) look_at_lock();
 }
 
 // The carriers'.
@@ -384,7 +410,8 @@ void Conductor::wait(Waits& waits) const {
   if (carriers_) carriers_->wait(waits);
   endpoint_.wait(waits);
   for (const auto& [peer, one] : counterparts_) waits.until(one->pair().deadline());
-  for (const auto& time : {kernel_again_, found_again_, reopen_again_, carriers_again_})
+  for (const auto& time :
+       {kernel_again_, found_again_, reopen_again_, carriers_again_, unlock_again_})
     waits.until(time);
   for (const auto& [peer, one] : pending_)
     waits.until(std::max(one.until, fall_back_again_.value_or(one.until)));

@@ -56,6 +56,9 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   // Before it goes, of an orderly end: the peers are told.
   void stop();
   void reread_trust();
+  // Whether what is sealed opens in this state of the machine: after drift that was healed, or an
+  // approval.
+  void look_at_lock();
   // The TPM was reset, or its connection broke: what it knew is told anew.
   void tpm_began_anew();
   // The data plane's.
@@ -79,6 +82,8 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
     return faults_;
   }
   [[nodiscard]] const std::set<xfrm::Difference>& drift() const noexcept { return drift_; }
+  // Some of it lets pass what may not.
+  [[nodiscard]] bool has_breach() const;
   [[nodiscard]] bool is_ready() const noexcept { return carriers_ != nullptr; }
   [[nodiscard]] Carriers* carriers() const noexcept { return carriers_.get(); }
   [[nodiscard]] KernelWatch* kernel() const noexcept { return kernel_.get(); }
@@ -166,6 +171,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::optional<BootTime> found_again_;
   std::optional<BootTime> reopen_again_;
   std::optional<BootTime> carriers_again_;
+  std::optional<BootTime> unlock_again_;
   std::optional<BootTime> fall_back_again_;
   WallTime noted_;  // of the clock, in the store
 

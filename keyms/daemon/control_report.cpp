@@ -44,8 +44,9 @@ json reasons_json(const std::vector<Reason>& reasons) {
 
 // Sentences of faults end with a command where they know one; these are for those that do not.
 std::string_view hint_of(std::string_view code) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 6> hints{
-      {{"kernel", "countersign doctor"},
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> hints{
+      {{"locked", "countersign recover --request FILE, for the approver; or a reboot"},
+       {"kernel", "countersign doctor"},
        {"registers", "countersign log; a reboot begins the registers anew"},
        {"clock", "timedatectl status"},
        {"certificate", "countersign certs"},
@@ -68,17 +69,11 @@ json faults_json(ControlState& state) {
   return out;
 }
 
-bool has_breach(const Conductor& conductor) {
-  return std::ranges::any_of(conductor.drift(), [](const xfrm::Difference& one) {
-    return xfrm::meaning(one.code).severity == xfrm::Severity::breach;
-  });
-}
-
 std::string state_word(ControlState& state) {
   const Conductor* const conductor = conductor_of(state);
   if (conductor == nullptr) return "locked";
   if (conductor->counterparts().empty()) return "no_policy";
-  if (!conductor->faults().empty() || has_breach(*conductor)) return "at_fault";
+  if (!conductor->faults().empty() || conductor->has_breach()) return "at_fault";
   return conductor->is_ready() ? "ready" : "starting";
 }
 
@@ -162,7 +157,7 @@ json kernel_json(ControlState& state, const std::optional<KernelView>& view) {
       drift.push_back({{"code", meant.name},
                        {"severity", xfrm::text(meant.severity)},
                        {"tunnel", one.tunnel},
-                       {"sentence", one.sentence},
+                       {"sentence", as_text(one.sentence)},
                        {"hint", meant.hint}});
     }
   }
@@ -291,7 +286,7 @@ std::string summary_of(ControlState& state) {
   std::string out = std::to_string(granted) + " of " +
                     std::to_string(conductor->counterparts().size()) + " peers attested";
   if (!conductor->faults().empty()) out += "; " + conductor->faults().begin()->second;
-  if (has_breach(*conductor)) out += "; drift: countersign status";
+  if (conductor->has_breach()) out += "; drift: countersign status";
   return out;
 }
 

@@ -303,6 +303,7 @@ Result<void> approve(const Asked& asked) {
       [&state = asked.state](const std::string& text) {
         state.events().tell({EventKind::policy, "", "approved", text});
         state.try_again();
+        if (state.running()->conductor) state.running()->conductor->look_at_lock();
         return json{{"text", text}};
       });
 }

@@ -192,7 +192,7 @@ std::vector<Reason> Counterpart::judge_hello(const SessionHello& hello) {
   const BootTime now = tools_.clock->boot();
   if (hello.role == Role::initiator) {
     while (!begun_.empty() && now - begun_.front() > std::chrono::minutes(1)) begun_.pop_front();
-    if (begun_.size() >= most_runs)
+    if (begun_.size() >= Pair::runs_in_a_minute(pair_terms().interval) + spare_runs)
       return {{"too_often", "more attestations were begun than one minute may have"}};
     begun_.push_back(now);
   }

@@ -41,8 +41,8 @@ struct CounterpartTools {
 
 class Counterpart final : private PairHost {
  public:
-  // Runs that one gateway may begin in a minute: each costs us a quote.
-  static constexpr std::size_t most_runs = 8;
+  // Runs that one gateway may begin in a minute beyond what it should: each costs us a quote.
+  static constexpr std::size_t spare_runs = 2;
 
   // `number`: by which nfq-signer knows it.
   Counterpart(const CounterpartTools& tools, HeldPolicy policy, std::uint32_t number,
@@ -140,7 +140,7 @@ class Counterpart final : private PairHost {
   std::vector<Reason> faults_;
   std::optional<std::string> held_;  // why
   std::deque<BootTime> begun_;
-  std::uint64_t asked_ = 0;  // for evidence, how often
+  std::uint64_t asked_ = 0;              // for evidence, how often
   std::array<Bytes, log_count> logs_;    // of the evidence given last
   std::optional<ResidentKey> resident_;  // and its session key, if that stays in the TPM
   std::optional<Judged> judged_;

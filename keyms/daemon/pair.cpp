@@ -18,6 +18,11 @@ bool is_technical(const Reason& reason) {
   return std::ranges::find(codes, reason.code) != codes.end();
 }
 
+// Ahead of the end.
+std::chrono::milliseconds renewed_after(std::chrono::seconds interval) {
+  return std::chrono::milliseconds(interval) * 3 / 4;
+}
+
 Reason reason(std::string_view code, std::string_view text) {
   return {std::string(code), as_text(text)};
 }
@@ -165,8 +170,21 @@ OnFailure Pair::consequence() const {
       std::min<std::int64_t>(static_cast<std::int64_t>(terms_.on_failure) + steps, worst));
 }
 
+std::size_t Pair::runs_in_a_minute(std::chrono::seconds interval) noexcept {
+  constexpr std::chrono::minutes minute{1};
+  return 6 + static_cast<std::size_t>(minute / renewed_after(interval));
+}
+
 void Pair::begin_run() {
   next_run_.reset();
+  // The other end refuses more.
+  const BootTime now = clock_->boot();
+  while (!begun_.empty() && now - begun_.front() >= std::chrono::minutes(1)) begun_.pop_front();
+  if (begun_.size() >= runs_in_a_minute(terms_.interval)) {
+    next_run_ = begun_.front() + std::chrono::minutes(1);
+    return;
+  }
+  begun_.push_back(now);
   auto terms = run_terms(*channel_->port);
   if (!terms.ok()) {
     trouble("not_ready", terms.error());
@@ -193,7 +211,7 @@ void Pair::granted(Granted grant, Bytes last_message) {
   by_peer_ = false;
   reasons_ = borne_;
   delay_ = first_delay;
-  if (role() == Role::initiator) next_run_ = now + terms_.interval * 3 / 4;
+  if (role() == Role::initiator) next_run_ = now + renewed_after(terms_.interval);
   host_->tell({renewed ? PairHost::Told::What::renewed : PairHost::Told::What::granted, borne_});
   const auto verified = host_->add_inbound(grant_->what);
   if (!verified.ok()) {

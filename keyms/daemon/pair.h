@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -140,6 +141,9 @@ class Pair final : private RunHost {
   Pair(Pair&&) = delete;
   Pair& operator=(Pair&&) = delete;
 
+  // That an initiator begins at most, renewals and what it is asked for.
+  [[nodiscard]] static std::size_t runs_in_a_minute(std::chrono::seconds interval) noexcept;
+
   // From the carrier. A newer channel takes the place of the older.
   void channel_up(std::unique_ptr<PairChannel> channel);
   void receive(ByteView message);
@@ -245,6 +249,7 @@ class Pair final : private RunHost {
 
   std::optional<BootTime> heard_;
   std::optional<BootTime> next_run_;
+  std::deque<BootTime> begun_;  // runs, in the last minute
   std::chrono::seconds delay_ = first_delay;
   std::uint64_t granted_runs_ = 0;
   std::uint64_t failed_runs_ = 0;

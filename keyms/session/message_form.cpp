@@ -154,7 +154,12 @@ Result<Refuse> decode_refuse(const Envelope& envelope) {
 }
 
 std::string as_text(std::string_view words) {
-  std::string out(words.substr(0, most_text));
+  // The one sign of our own sentences that is no ASCII.
+  constexpr std::string_view arrow = "→";
+  std::string out(words);
+  for (std::size_t at = 0; (at = out.find(arrow, at)) != std::string::npos;)
+    out.replace(at, arrow.size(), "->");
+  out.resize(std::min(out.size(), most_text));
   std::ranges::replace_if(
       out, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
   if (out.empty()) out = "no reason given";

@@ -30,7 +30,7 @@ class Policies(TwoGateways):
         second = self.next_after(2)
         told = apply(self.a, second)
         self.assertEqual((told["peer"], told["version"]), ("hamburg", 2))
-        self.assertTrue(told["refused_by"])
+        self.assertIn("hamburg refuses to attest until version 2 is applied there, too", told["changes"])
         self.await_standing("closed", 10)
         # Both say that it is the policy.
         for one, other in ((self.a, self.b), (self.b, self.a)):

@@ -314,7 +314,7 @@ TEST_F(Pairs, ABrokenChannelIsNotADenial) {
   attest();
   berlin.pair.channel_down({"carrier", "connection reset"});
   hamburg.pair.channel_down({"carrier", "connection reset"});
-  pass_slowly(1s);
+  pass_slowly(2s);
   EXPECT_EQ(berlin.connects, 1U);
   EXPECT_EQ(berlin.pair.view().standing, Standing::granted);
   connect();

@@ -121,7 +121,7 @@ class Init(Gateway):
         self.power_on()
         for end in ("tpm", "tpm.ctrl"):
             (self.dir / end).chmod(0o666)  # tpm2-tss opens a swtpm anew for each command, unlike a device
-        self.assertIn("there is no user 'nobody-there'", self.ends(3, "init", "berlin-1", user="nobody-there").stderr)
+        self.assertIn("there is no user nobody-there", self.ends(3, "init", "berlin-1", user="nobody-there").stderr)
         self.assertFalse(self.state.exists())
         nobody = pwd.getpwnam("nobody")
         self.ends(0, "init", "berlin-1", user="nobody")
