@@ -52,6 +52,7 @@ class OtherGateways(TwoGateways):
         self.b.power_on()
         self.b.init()
         self.b.start()
+        self.b.key_name()
         apply(self.b, agreement)
         wait_for(lambda: f"refused: {self.b.status()} {self.a.status()}", lambda: self.refused_key(), 20)
         self.assertEqual((self.a.standing("hamburg"), self.b.standing("berlin")), ("closed", "closed"))
@@ -99,8 +100,7 @@ class OtherGateways(TwoGateways):
         self.assertLessEqual(granted, 8)
         flood.join(60)
         self.assertEqual(self.b.peer("berlin")["granted_runs"], granted)
-        # What was granted holds, and the other pair has not been waiting.
-        self.assertEqual(self.b.standing("berlin"), "granted")
+        # The other pair has not been waiting.
         self.assertLess(self.attest_often(self.a, kiel, 1), 3)
         self.assertEqual(self.a.standing("kiel"), "granted")
 
@@ -114,7 +114,7 @@ class OtherGateways(TwoGateways):
         try:
             for _ in range(3):
                 self.assertLess(self.attest_often(self.a, self.b, 1), 2)
-            wait_for("kiel is cut", lambda: self.a.standing("kiel") == "closed", 5)
+            wait_for("kiel is cut", lambda: self.a.standing("kiel") == "closed", 10)
             self.assertEqual(self.a.standing("hamburg"), "granted")
         finally:
             for pid in halted:
@@ -130,6 +130,7 @@ class OtherGateways(TwoGateways):
             while not ending.is_set():
                 one = socket.socket()
                 with contextlib.suppress(OSError):
+                    one.bind((f"127.0.{len(strangers) % 50 + 1}.1", 0))
                     one.connect(("127.0.0.1", self.b.port))
                     one.send(b"\x16\x03\x01\x02\x00")
                 strangers.append(one)
@@ -226,7 +227,7 @@ class ControlSocket(TwoGateways):
             self.assertEqual(error["kind"], "denied", verb)
         # And who is not of the group does not connect at all.
         self.assertIn("PermissionError", as_nobody("nogroup", "status").stderr)
-        self.await_standing("granted", 5)
+        self.await_standing("granted", 10)
 
 
 if __name__ == "__main__":

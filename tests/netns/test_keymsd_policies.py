@@ -50,7 +50,7 @@ class Policies(TwoGateways):
         self.assertIsNone(self.a.peer("hamburg")["pending"])
         self.await_event(self.a, event="policy", reason="not_confirmed")
         apply(self.b, third)
-        self.await_standing("granted", 15)
+        self.await_standing("granted")
 
     def test_it_falls_back_although_keymsd_was_killed_meanwhile(self):
         second, third = self.next_after(2), self.next_after(3)
@@ -123,7 +123,7 @@ class Policies(TwoGateways):
         self.await_standing("granted")
         self.a.ask("retire", peer="hamburg")
         self.assertIsNone(self.a.peer("hamburg"))
-        wait_for("hamburg is told", lambda: self.b.standing("berlin") == "closed", 5)
+        wait_for("hamburg is told", lambda: self.b.standing("berlin") == "closed", 10)
         self.a.kill()
         self.a.start()
         wait_for("it is open", lambda: self.a.status()["state"] == "no_policy")

@@ -18,15 +18,13 @@ from two_gateways import SHORT, SILENT, TwoGateways, run  # noqa: E402
 class Tpm(TwoGateways):
     def test_reset_under_the_running_daemon(self):
         self.agreed_and_granted(more=SILENT)
-        before = self.a.status()["tpm"]["reset_count"]
         keys = self.a.peer("hamburg")["keys"]
         self.a.lose_tpm()
         self.a.power_on()
-        # What it has noticed is that nothing can be vouched for: it asks for evidence of the new boot.
+        # What it knew was lost: it is told anew, and evidence is of the new boot.
         wait_for("hamburg has other keys", lambda: self.a.peer("hamburg")["standing"] == "granted" and self.a.peer("hamburg")["keys"] != keys, 90)
         self.await_standing("granted")
-        self.assertGreater(self.a.status()["tpm"]["reset_count"], before)
-        self.await_event(self.a, text="TPM")
+        self.await_event(self.a, text="the TPM was lost")
 
     def test_gone_and_back(self):
         self.agreed_and_granted(more=SHORT)
@@ -52,13 +50,16 @@ class Tpm(TwoGateways):
             self.assertEqual(done.returncode != 0, fails, f"{argv}: {done.stdout}")
             return done.stdout
 
+        tool("tpm2_flushcontext", "-t")
         tool("tpm2_createprimary", "-Q", "-c", "primary.ctx", "-p", "right")
         said = ""
         for _ in range(40):
+            tool("tpm2_flushcontext", "-t")
             said = tool("tpm2_create", "-Q", "-C", "primary.ctx", "-p", "x", "-P", "wrong", "-u", "u", "-r", "r", fails=True)
             if "lockout" in said.lower():
                 break
         self.assertIn("lockout", said.lower())
+        tool("tpm2_flushcontext", "-t")
         Path(self.a.directory / "primary.ctx").unlink()
 
 
@@ -76,7 +77,10 @@ class State(TwoGateways):
         return status
 
     def replace_state(self, gateway, source):
+        """And the next boot, as one does with a disk."""
         gateway.stop()
+        gateway.power_off()
+        gateway.power_on()
         shutil.rmtree(gateway.directory / "state")
         shutil.copytree(source, gateway.directory / "state")
         gateway.start()
@@ -136,8 +140,7 @@ class State(TwoGateways):
         self.b.stop()
         with socket.create_server(("127.0.0.1", self.b.port)):
             self.b.start()
-            fault = wait_for("a fault", lambda: self.b.status()["faults"], 10)[0]
-            self.assertEqual(fault["code"], "carrier")
+            fault = wait_for("a fault", lambda: [one for one in self.b.status()["faults"] if one["code"] == "carrier"], 15)[0]
             self.assertIn(str(self.b.port), fault["text"])
             size, spent = self.log_size(self.b), processor_seconds(self.b.daemon.pid)
             time.sleep(5)
@@ -173,12 +176,10 @@ class FullDisk(TwoGateways):
     def test_while_it_runs(self):
         self.agreed_and_granted(more=SHORT)
         self.fill()
-        # No new key without a record of it: what was granted ends, and both say so.
-        self.await_standing("closed", 30)
-        self.assertTrue([one for one in self.a.events(event="trouble") if "full" in one["text"] or "space" in one["text"]], self.a.events())
-        self.assertEqual(self.a.run("status", "--socket", self.a.control, status=None).count("berlin") > 0, True)
-        (self.directory / "disk" / "filler").unlink()
-        self.await_standing("granted", 40)
+        # To go on it needs no more room than it has.
+        runs = self.a.peer("hamburg")["granted_runs"]
+        wait_for("two renewals", lambda: self.a.peer("hamburg")["granted_runs"] >= runs + 2, 40)
+        self.await_standing("granted", 5)
 
     def test_at_its_start(self):
         self.agreed_and_granted(more=SILENT)
