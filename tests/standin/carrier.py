@@ -39,9 +39,9 @@ def hello(name, opens_channels=True):
     return struct.pack(">BHB", HELLO, VERSION, int(opens_channels)) + text(name)
 
 
-def connect(channel, opened_by_peer, secret, address):
+def connect(channel, opened_by_peer, secret, peer, address):
     return (struct.pack(">BIBHBB", CONNECT, channel, int(opened_by_peer), PROTOCOL, PROTOCOL_VERSION, PROTOCOL_VERSION)
-            + bytes([len(secret)]) + secret + item(b"") + item(b"") + text("") + text(address))
+            + bytes([len(secret)]) + secret + item(b"") + item(b"") + text(peer) + text(address))
 
 
 def data(channel, message):
@@ -70,9 +70,9 @@ def decode_open(rest):
 
 
 class Channel:
-    def __init__(self, stream, opened_by_peer, secret=None):
+    def __init__(self, stream, opened_by_peer, secret=None, peer=""):
         stream.setblocking(False)
-        self.stream, self.opened_by_peer, self.secret = stream, opened_by_peer, secret
+        self.stream, self.opened_by_peer, self.secret, self.peer = stream, opened_by_peer, secret, peer
         self.number, self.received, self.unsent = None, b"", b""
         self.granted = self.closing = False
 
@@ -135,7 +135,8 @@ class Carrier:
     def start(self, channel):
         channel.number, self.next_number = self.next_number, self.next_number + 1
         self.channels[channel.number] = channel
-        self.service.send(connect(channel.number, channel.opened_by_peer, channel.secret, "%s port %d" % channel.stream.getpeername()[:2]))
+        self.service.send(connect(channel.number, channel.opened_by_peer, channel.secret, channel.peer,
+                                  "%s port %d" % channel.stream.getpeername()[:2]))
 
     def forget(self, channel, pass_on=False):
         """Whatever was granted over it is revoked here."""
@@ -200,7 +201,7 @@ class Carrier:
             except OSError as error:
                 why = str(error)
                 continue
-            channel = Channel(stream, False, secrets.token_bytes(32))
+            channel = Channel(stream, False, secrets.token_bytes(32), peer)
             self.start(channel)
             self.to_peer(channel, channel.secret)
             return
