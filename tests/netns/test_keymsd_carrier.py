@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two keymsds through a third party's carrier, which knows docs/PROTOCOL.md, "The attestation service", and nothing else."""
 
+import contextlib
 import secrets
 import socket
 import struct
@@ -12,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "standin"))
 import carrier  # noqa: E402
-from gateway import wait_for  # noqa: E402
+from gateway import Refused, wait_for  # noqa: E402
 from two_gateways import SILENT, TwoGateways, run  # noqa: E402
 
 
@@ -87,6 +88,11 @@ class ThirdPartysCarrier(TwoGateways):
         for one in (ours, theirs):
             wait_for("it revokes", lambda c=one: c.denied == 1, 10)
         self.await_event(self.a, text="a test", event="denied")
+        # Until an operator there lets it.
+        time.sleep(3)
+        self.assertEqual(self.b.standing("berlin"), "closed")
+        with contextlib.suppress(Refused):  # there is no channel to ask over
+            self.b.ask("attest", peer="berlin", wait=10)
         self.await_standing("granted", 15)
 
         # The carrier's connection breaks: the channel ends, and comes again over another one.

@@ -219,6 +219,7 @@ class Carrier:
         channel = self.channels[number]
         if kind == CLOSE:
             if not channel.closing:
+                channel.closing = True  # what its stream has to say yet is nobody's any more
                 self.forget(channel, pass_on=True)
                 self.service.send(close(number, "closed"))
             del self.channels[number]
@@ -230,6 +231,7 @@ class Carrier:
         elif kind == GRANT:
             channel.granted = True
         elif kind == DENY:
+            channel.closing = True
             self.forget(channel, pass_on=True)
             self.service.send(close(number, "revoked"))
             del self.channels[number]
