@@ -86,6 +86,8 @@ void GateKeeper::admit(const std::string& peer, const std::vector<Passage>& pass
   GateGrant* const grant = grant_of(peer);
   if (grant == nullptr || passages.empty()) return;
   grant->passages.insert(grant->passages.end(), passages.begin(), passages.end());
+  // Those that wait first, or the ones that come now overtake them by more than a replay window.
+  release(passages);
   if (passages.size() > one_by_one) {
     check(gate_.change(config_, granted_));
   } else {
