@@ -61,7 +61,7 @@ nft flush ruleset
 tc qdisc del dev wan clsact
 tpm2_nvundefine -C o 0x018c5000
 """
-MARKS = "mark_in = 0x10000/0x10000\n mark_in_sa = yes\n set_mark_out = 0x20000/0x30000\n start_action = trap\n"
+MARKS = "mark_in = 0x10000/0x10000\n mark_in_sa = yes\n set_mark_out = 0x20000/0x30000\n start_action = trap\n replay_window = 256\n"
 # Fields of the policy that are otherwise than drawn.
 FIRST = {"proof": '"optional"', "interval": '"25s"', "key_lifetime": '"60s"', "overlap": '"15s"', "silence": '"5s"'}
 
