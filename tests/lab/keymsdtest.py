@@ -94,16 +94,21 @@ class KeymsdTest(labtest.LabTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.prepare()
+        cls.addClassCleanup(cls.on_both, cls.uninstall)
+        cls.on_both(cls.install)
+        cls.keys = dict(zip(("gwa", "gwb"), cls.on_both(cls.init)))
+        cls.on_both(lambda gateway: gateway.run(["systemctl", "enable", "--now", *UNITS.split()]))
+
+    @classmethod
+    def prepare(cls):
+        """What is made on this machine: IKE's certificates, an approver's key."""
         cls.scratch = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.directory = Path(cls.scratch.name)
         certificates(cls.directory)
         run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{cls.directory}/approver.key"])
         run(["openssl", "pkey", "-in", f"{cls.directory}/approver.key", "-pubout", "-out", f"{cls.directory}/approver.pem"])
-        cls.addClassCleanup(cls.on_both, cls.uninstall)
-        cls.on_both(cls.install)
-        cls.keys = dict(zip(("gwa", "gwb"), cls.on_both(cls.init)))
-        cls.on_both(lambda gateway: gateway.run(["systemctl", "enable", "--now", *UNITS.split()]))
 
     @classmethod
     def install(cls, gateway):
@@ -162,6 +167,16 @@ class KeymsdTest(labtest.LabTest):
         cls.gwb.pull([f"{HERE}/agreement-{version}"], cls.directory)
         cls.gwa.push([names["agreement"]], HERE)
         return f"{HERE}/agreement-{version}"
+
+    @classmethod
+    def approve_state(cls, gateway):
+        """The approver, off the gateway, says that its state is as it should be; gives what that opened."""
+        cls.countersign(gateway, "recover", "--request", "/run/request")
+        gateway.pull(["/run/request"], cls.directory)
+        run([cls.countersign_here(), "approve", str(cls.directory / "request"), "--key", str(cls.directory / "approver.key"),
+             "--out", str(cls.directory / "approval"), "--yes"])
+        gateway.push([cls.directory / "approval"], "/run")
+        return cls.countersign(gateway, "recover", "--approval", "/run/approval").strip()
 
     @classmethod
     def status(cls, gateway):

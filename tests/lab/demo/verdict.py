@@ -45,7 +45,7 @@ def table(verdicts):
     lines = []
     for verdict in verdicts:
         lines.append(f"{'PASS' if verdict.passed else 'FAIL'}  {verdict.title}")
-        told = [verdict.happened, f"Cut: {verdict.cut}." if verdict.cut else "", f"Healed: {verdict.healed}." if verdict.healed else ""]
+        told = [f"{verdict.happened}." if verdict.happened else "", f"Cut: {verdict.cut}." if verdict.cut else "", f"Healed: {verdict.healed}." if verdict.healed else ""]
         lines += textwrap.wrap(" ".join(filter(None, told)), width, initial_indent="      ", subsequent_indent="      ")
         for failure in verdict.failures():
             lines += textwrap.wrap(f"NOT SO: {failure}", width, initial_indent="      ", subsequent_indent="      ")[:6]
