@@ -22,7 +22,7 @@ from .pings import Pings
 
 TARGETS = ("keymsd", "keymsd-carrier", "nfq-signer", "countersign", "cs-middle")
 # Short, so that all of it is seen in two minutes; and a silence longer than a key, so that a key ends first.
-TERMS = {"interval": '"10s"', "key_lifetime": '"20s"', "overlap": '"5s"', "silence": '"30s"', "proof": '"optional"'}
+TERMS = {"interval": '"15s"', "key_lifetime": '"20s"', "overlap": '"5s"', "silence": '"30s"', "proof": '"optional"'}
 PATIENCE = 60  # seconds that a healthy pair may need to pass traffic again, on a machine that does other things, too
 
 
