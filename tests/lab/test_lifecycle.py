@@ -11,9 +11,8 @@ import unittest
 from pathlib import Path
 
 import labtest
-from lablib import netns
 from lablib.paths import REPO, RUN_ROOT
-from lablib.proc import pids_naming
+from remains import mounts, remains
 
 NAME = f"life{os.getpid() % 100000}"
 
@@ -21,10 +20,6 @@ NAME = f"life{os.getpid() % 100000}"
 def lab(*argv, limit=150):
     return subprocess.run([str(REPO / "scripts/lab"), "--name", NAME, *argv], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=limit, check=False)
-
-
-def mounts():
-    return {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()}
 
 
 def naming(text):
@@ -46,12 +41,7 @@ class Lifecycle(unittest.TestCase):
         self.addCleanup(lab, "down")
 
     def assert_nothing_left(self):
-        self.assertEqual(pids_naming(f"{RUN_ROOT / NAME}/"), [], "processes")
-        self.assertEqual(netns.named(f"cs-{NAME}-"), [], "namespaces")
-        self.assertFalse((RUN_ROOT / NAME).exists(), "files")
-        self.assertEqual(mounts() - self.mounts, set(), "mounts")
-        links = subprocess.run(["ip", "-o", "link"], stdout=subprocess.PIPE, text=True, check=True).stdout
-        self.assertNotIn("cs" + str(os.getpid()), links, "tap devices")
+        self.assertEqual(remains(NAME, self.mounts, os.getpid()), {})
 
     def test_crash_and_lost_tpm_are_told_and_reboot_brings_both_back(self):
         up = lab("up", "--topology", "guests", "--guests", "1")

@@ -55,6 +55,15 @@ class Pings:
             time.sleep(0.1)
         return answered[0]
 
+    def await_loss(self, since, limit):
+        """When the first ping sent since then was sent that is not answered by the time the next is sent."""
+        deadline = time.monotonic() + limit
+        while not (lost := [ping.sent for ping in self.between(since, float("inf")) if not ping.answered]):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no ping from LAN to LAN was lost for {limit} s")
+            time.sleep(0.1)
+        return lost[0]
+
     def await_silence(self, since, limit, lasting=1.5):
         """Until none was answered for that long: when the first of these was sent."""
         deadline = time.monotonic() + limit
