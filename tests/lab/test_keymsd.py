@@ -12,7 +12,6 @@ from keymsdtest import FIRST, HERE, AttestedTest, changed, pair
 from labtest import HOST_B
 from lablib.paths import REPO
 from lablib.pcap import ESP
-from lablib.proc import run
 from test_tpm import read_pcrs
 
 sys.path.insert(0, str(REPO / "tests/vectors"))

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 
 import labtest
-from keymsdtest import BUILD, UNITS, KeymsdTest
+from keymsdtest import BUILD, UNITS, KeymsdTest, changed
 from lablib import middle, pcap
 from lablib.lab import Lab
 from lablib.paths import REPO
@@ -96,7 +96,7 @@ class Stage:
             pair.on_both(lambda gateway: pair.await_status(gateway, lambda now: now["state"] == "no_policy", PATIENCE))
         self.watch()
         with self.progress.step("both operators have agreed on a policy (policy from-swanctl, propose, agree)"):
-            agreement = pair.agree(TERMS)
+            agreement = pair.agree(lambda drawn: changed(drawn, TERMS))
         time.sleep(max(0, self.watched_since + 2 - time.time()))
         self.facts["before"] = self.pings.between(0, time.time())
         with self.progress.step("applied, and both TPMs have attested: the first ping is answered"):
