@@ -30,7 +30,7 @@ LIMITS = (
     "The TPMs are software (swtpm) behind the guests' TPM device: what they show of a machine is what a chip would show, how well they keep it is not.",
     "The guests are emulated where the machine has no virtualisation: all times include what that costs, and none of them is a measure of speed.",
     "The lifetimes are short, so that a key's end can be waited for. The policy below has them all.",
-    "The policy asks for no certificate of the TPMs' maker: status says “TPM unproven”. Boot registers and IMA are not judged.",
+    "Each gateway must prove that its attestation key is in a TPM of a maker whom the other trusts; here that maker is the lab's own CA. Boot registers and IMA are not judged.",
 )
 
 

@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -15,14 +14,14 @@ from keymsdtest import BUILD, UNITS, KeymsdTest, changed
 from lablib import middle, pcap
 from lablib.lab import Lab
 from lablib.paths import REPO
-from lablib.proc import LabError
+from lablib.proc import LabError, run
 from signertest import SignerTest
 
 from .pings import Pings
 
 TARGETS = ("keymsd", "keymsd-carrier", "nfq-signer", "countersign", "cs-middle")
 # Short, so that all of it is seen in two minutes; and a silence longer than a key, so that a key ends first.
-TERMS = {"interval": '"15s"', "key_lifetime": '"20s"', "overlap": '"5s"', "silence": '"30s"', "proof": '"optional"'}
+TERMS = {"interval": '"15s"', "key_lifetime": '"20s"', "overlap": '"5s"', "silence": '"30s"', "proof": '"required"'}
 PATIENCE = 60  # seconds that a healthy pair may need to pass traffic again, on a machine that does other things, too
 
 
@@ -89,6 +88,8 @@ class Stage:
         with self.progress.step("programs and strongSwan's tunnel are installed on both"):
             pair.prepare()
             pair.on_both(pair.install)
+            roots = [self.lab.ca.root_certificate(), self.lab.ca.issuer_certificate()]  # of the TPMs' maker
+            pair.on_both(lambda gateway: gateway.push(roots, "/etc/countersign/vendor-roots"))
         with self.progress.step("each gateway has made its attestation key in its TPM (countersign init)"):
             pair.keys = dict(zip(("gwa", "gwb"), pair.on_both(pair.init)))
         with self.progress.step("keymsd, nfq-signer and strongSwan run"):
@@ -189,10 +190,7 @@ def programs():
 
 
 def commit():
-    done = subprocess.run(["git", "-C", str(REPO), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          check=False)
-    return done.stdout.strip() or "not a git tree"
-
-
-def warn(text):
-    print(f"demo: {text}", file=sys.stderr)
+    try:
+        return run(["git", "-C", str(REPO), "describe", "--always", "--dirty"]).strip()
+    except LabError:
+        return "that is not in git"
