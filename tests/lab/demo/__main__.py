@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from lablib.lab import Lab
-from lablib.proc import LabError
+from lablib.proc import LAB_FAILED, LabError
 
 from . import report, scenes, stage
 from .progress import Progress
@@ -98,9 +98,9 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except LabError as why:
+    except (LabError, AssertionError, TimeoutError) as why:  # all that setting it up can end with
         print(f"\ndemo: {why}", file=sys.stderr)
-        sys.exit(why.exit_code)
+        sys.exit(getattr(why, "exit_code", LAB_FAILED))
     except KeyboardInterrupt:
         print("\ndemo: interrupted; nothing is left", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -93,7 +93,7 @@ class Stage:
         with self.progress.step("each gateway has made its attestation key in its TPM (countersign init)"):
             pair.keys = dict(zip(("gwa", "gwb"), pair.on_both(pair.init)))
         with self.progress.step("keymsd, nfq-signer and strongSwan run"):
-            pair.on_both(lambda gateway: gateway.run(["systemctl", "enable", "--now", *UNITS.split()]))
+            pair.on_both(lambda gateway: gateway.run(["systemctl", "enable", "--now", *UNITS.split()], limit=3 * PATIENCE))
             pair.on_both(lambda gateway: pair.await_status(gateway, lambda now: now["state"] == "no_policy", PATIENCE))
         self.watch()
         with self.progress.step("both operators have agreed on a policy (policy from-swanctl, propose, agree)"):
