@@ -113,7 +113,7 @@ class Cut:
 
     def __init__(self, stage, verdict):
         self.stage, self.verdict = stage, verdict
-        self.cursors = {gateway.name: stage.pair.cursor(gateway) for gateway in (stage.gwa, stage.gwb)}
+        self.since = {gateway.name: stage.pair.now(gateway) for gateway in (stage.gwa, stage.gwb)}
 
     def await_cut(self, since, what):
         """Seconds from then to the first ping that was not answered any more."""
@@ -132,15 +132,13 @@ class Cut:
         self.verdict.figures["healed_s"] = round(first - at, 1)
         self.verdict.check("traffic flows again, attested", True)  # await_flow raises otherwise
         for gateway in (self.stage.gwa, self.stage.gwb):
-            self.verdict.excerpts.append((f"journal of {gateway.name}", self.stage.told(gateway, self.cursors[gateway.name])))
+            self.verdict.excerpts.append((f"journal of {gateway.name}", self.stage.told(gateway, self.since[gateway.name])))
 
     def check_told(self, gateway, peer, reason):
-        found, deadline = [], time.monotonic() + 10  # the journal writes when it has time
-        while not found and time.monotonic() < deadline:
-            entries = self.stage.pair.journal(gateway, "denied", self.cursors[gateway.name])
-            found = [entry for entry in entries if (entry["PEER"], entry["REASON"]) == (peer, reason)]
-        self.verdict.check(f"the operator of {gateway.name} was told: {peer}, {reason}", found)
-        return found[0]["MESSAGE"] if found else ""
+        """Gives the sentence."""
+        told = self.stage.pair.await_told(gateway, "denied", peer, reason, self.since[gateway.name])
+        self.verdict.check(f"the operator of {gateway.name} was told: {peer}, {reason}", True)  # raises otherwise
+        return next(entry["MESSAGE"] for entry in told if entry["REASON"] == reason)
 
     def explain(self, gateway, peer):
         self.verdict.excerpts.append((f"countersign explain {peer}, at {gateway.name}, meanwhile", self.stage.explained(gateway, peer)))
@@ -199,10 +197,8 @@ def expired(stage, verdict):
         cut.await_cut(begun, "attestation was last let through; until then the last one held")
         peers = [stage.pair.peer(gateway) for gateway in (stage.gwa, stage.gwb)]
         verdict.check("both gateways have closed", all(peer["standing"] == "closed" for peer in peers))
-        reasons = {gateway.name: {entry["REASON"] for entry in stage.pair.journal(gateway, "denied", cut.cursors[gateway.name])}
-                   for gateway in (stage.gwa, stage.gwb)}
-        verdict.check("a gateway was told: expired", any("expired" in told for told in reasons.values()))
-        verdict.figures["reasons"] = {name: sorted(told) for name, told in reasons.items()}
+        told = [stage.told(gateway, cut.since[gateway.name]) for gateway in (stage.gwa, stage.gwb)]
+        verdict.check("an operator was told: expired", any(": expired: " in text for text in told))
         cut.explain(stage.gwa, "gwb")
         verdict.happened = (f"IPsec could pass, but no renewal: at the end of what was granted (it stood until {until} or the renewal after that) "
                             "keys and gate were gone on both sides")

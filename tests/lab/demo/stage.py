@@ -173,10 +173,10 @@ class Stage:
         self.pair.await_standing("granted", PATIENCE)
         return first
 
-    def told(self, gateway, cursor):
-        """What the operator of that gateway had in the journal since."""
-        out = gateway.run(["journalctl", "-q", "-o", "short-iso-precise", "--no-hostname", "--after-cursor", cursor, "_COMM=keymsd", "+",
-                           "_SYSTEMD_UNIT=nfq-signer.service"]).out
+    def told(self, gateway, since):
+        """What the operator of that gateway had in the journal since then, by its own clock in microseconds."""
+        out = gateway.run(["journalctl", "-q", "-o", "short-iso-precise", "--no-hostname", "--since", f"@{since // 1000000}", "-u", "keymsd",
+                           "-u", "nfq-signer"]).out
         return "\n".join(line for line in out.splitlines() if line.strip())
 
     def explained(self, gateway, peer):
