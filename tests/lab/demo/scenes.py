@@ -118,7 +118,7 @@ class Cut:
     def await_cut(self, since, what):
         """Seconds from then to the first ping that was not answered any more."""
         stage = self.stage
-        at = stage.pings.await_silence(since, 45)
+        at = stage.pings.await_silence(since, 60)
         stage.events.append((at, "nothing passes", stage.scene))
         took = max(0.0, at - since)
         self.verdict.cut = f"nothing passed {milliseconds(took)} after {what}"

@@ -20,8 +20,8 @@ from signertest import SignerTest
 from .pings import Pings
 
 TARGETS = ("keymsd", "keymsd-carrier", "nfq-signer", "countersign", "cs-middle")
-# Short, so that all of it is seen in two minutes; and a silence longer than a key, so that a key ends first.
-TERMS = {"interval": '"15s"', "key_lifetime": '"20s"', "overlap": '"5s"', "silence": '"30s"', "proof": '"required"'}
+# Short, so that an end can be waited for; and a silence longer than a key, so that a key ends first.
+TERMS = {"interval": '"20s"', "key_lifetime": '"40s"', "overlap": '"10s"', "silence": '"45s"', "proof": '"required"'}
 PATIENCE = 60  # seconds that a healthy pair may need to pass traffic again, on a machine that does other things, too
 
 
