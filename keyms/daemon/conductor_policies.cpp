@@ -40,11 +40,11 @@ std::map<std::string, Pending> read_pending(const Bytes& note, const Machine::Fa
     if (!fallback.ok()) continue;
     Pending pending;
     pending.version = one.value("version", std::uint64_t{0});
-    if (std::ranges::none_of(facts.policies, [&](const HeldPolicy& held) {
-          return held.state == PolicyState::in_force && held.peer().ne_id == peer &&
-                 held.policy.version == pending.version;
-        }))
-      continue;
+    const bool runs = std::ranges::any_of(facts.policies, [&, name = peer](const HeldPolicy& held) {
+      return held.state == PolicyState::in_force && held.peer().ne_id == name &&
+             held.policy.version == pending.version;
+    });
+    if (!runs) continue;
     pending.until_wall = WallTime(std::chrono::seconds(one.value("until", std::int64_t{0})));
     // The clock set back makes it no longer than it was.
     const auto left = std::clamp<std::chrono::nanoseconds>(pending.until_wall - clock.wall(), {},

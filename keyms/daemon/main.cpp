@@ -17,27 +17,25 @@ constexpr int failed = 1;
 // Secrets are in OpenSSL's and the TPM library's memory as well: not swapped, not dumped.
 void keep_memory() {
   ::prctl(PR_SET_DUMPABLE, 0);
-  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0)
-    std::cerr << "<4>memory may be swapped: RLIMIT_MEMLOCK is too small (LimitMEMLOCK=infinity)"
-              << std::endl;
+  if (::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    std::cerr << "<4>memory may be swapped: RLIMIT_MEMLOCK is too small (LimitMEMLOCK=infinity)\n";
+  }
 }
 
-int run(const std::string& path) {
+int serve(const std::string& path) {
   const auto config = cs::keyms::read_daemon_config(path);
   if (!config.ok()) {
-    std::cerr << "<3>" << config.error().message() << std::endl;
+    std::cerr << "<3>" << config.error().message() << '\n';
     return failed;
   }
   keep_memory();
   const auto done = cs::keyms::run_daemon(*config, CS_VERSION);
   if (done.ok()) return 0;
-  std::cerr << "<3>" << done.error().message() << std::endl;
+  std::cerr << "<3>" << done.error().message() << '\n';
   return failed;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   CLI::App app("Attests this gateway to others, and others to it, and says what may pass");
   std::string config = "/etc/countersign/keymsd.toml";
   app.add_option("--config", config, "Its configuration; every field has a default")
@@ -49,12 +47,19 @@ int main(int argc, char** argv) {
       "wrong command line.");
   try {
     app.parse(argc, argv);
-    return run(config);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : 2;
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return serve(config);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << "<3>keymsd: " << error.what() << std::endl;
+    std::cerr << "<3>keymsd: " << error.what() << '\n';
     return failed;
   }
 }
