@@ -48,7 +48,7 @@ void EndpointKeeper::make() {
     failed(prepared.error());
     return;
   }
-  const auto made = *prepared;
+  const auto& made = *prepared;
   desk_->ask(
       tpm::Priority::extend,
       [machine = machine_, made](tpm::Device& device) -> Result<Signed> {
@@ -119,9 +119,10 @@ std::optional<EndpointKeeper::View> EndpointKeeper::view() const {
            current_->validity.not_before,
            current_->validity.not_after,
            {}};
-  if (const auto next = renewal_->next())
+  if (const auto next = renewal_->next()) {
     out.renewed_at =
         clock_->wall() + std::chrono::duration_cast<WallTime::duration>(*next - clock_->boot());
+  }
   return out;
 }
 

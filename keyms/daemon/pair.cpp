@@ -56,7 +56,8 @@ Pair::Pair(PairHost& host, const Clock& clock, PairTerms terms)
 Pair::~Pair() = default;
 
 Role Pair::role() const noexcept {
-  return channel_ ? channel_->role : terms_.role;
+  const Channel* const channel = channel_.get();
+  return channel == nullptr ? terms_.role : channel->role;
 }
 
 Result<RunTerms> Pair::run_terms(const PairChannel& channel) const {
