@@ -175,6 +175,7 @@ Result<CorePolicy> Conductor::fitting(const Bytes& agreement) const {
   }
   all.insert_or_assign(peer_in(agreed.policy), agreed.policy);
   std::vector<CorePolicy> together;
+  together.reserve(all.size());
   for (auto& [peer, policy] : all) together.push_back(std::move(policy));
   CS_CHECK(Agreements::join(together, facts_.ne_id));
   return std::move(agreed.policy);

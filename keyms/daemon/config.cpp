@@ -154,7 +154,10 @@ std::set<std::string> daemon_config_fields() {
   for (const auto& [name, section] : sections_for(config)) {
     TomlReader reader(nothing, file, name);
     section(reader);
-    for (const std::string& field : reader.asked()) fields.insert(name + "." + field);
+    for (const std::string& field : reader.asked()) {
+      std::string whole = name;
+      fields.insert(whole.append(".").append(field));
+    }
   }
   return fields;
 }

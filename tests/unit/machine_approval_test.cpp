@@ -10,7 +10,6 @@
 namespace cs::keyms {
 namespace {
 
-using machines::Box;
 using machines::Showing;
 using test::get;
 
@@ -30,13 +29,13 @@ class MachineApproval : public Showing {
     get(berlin.machine->measured(*berlin.device, terms().measured));
   }
   std::string write_key(const test::PrivateKey& of) {
-    const std::string path = berlin.directory.file("approver.pem");
+    std::string path = berlin.directory.file("approver.pem");
     std::FILE* const file = std::fopen(path.c_str(), "w");
     PEM_write_PUBKEY(file, of.get());
     std::fclose(file);
     return path;
   }
-  static Bytes approve(ApprovalRequest request, const test::PrivateKey& by) {
+  static Bytes approve(const ApprovalRequest& request, const test::PrivateKey& by) {
     return get(make_approval(get(request.terms()), by.get())).encode();
   }
   Bytes approve(const Bytes& asked) { return approve(get(ApprovalRequest::parse(asked)), key); }

@@ -14,7 +14,9 @@ TEST(Printable, LeavesPrintableAsciiAndNothingElse) {
   EXPECT_NE(text.find(all.substr(0x20, 0x5f)), std::string::npos);
   EXPECT_TRUE(text.starts_with(R"(\x00\x01)"));
   EXPECT_TRUE(text.ends_with(R"(~\x7f\x80)" + text.substr(text.size() - 127 * 4)));
-  EXPECT_EQ(printable("a\x1b[2Jb\xe2\x80\xae"), R"(a\x1b[2Jb\xe2\x80\xae)");
+  // U+202E, which turns what follows around: spelt out, so that it does not turn this.
+  const std::string turned{'b', '\xe2', '\x80', '\xae'};
+  EXPECT_EQ(printable("a\x1b[2J" + turned), R"(a\x1b[2Jb\xe2\x80\xae)");
   EXPECT_EQ(printable(""), "");
 }
 

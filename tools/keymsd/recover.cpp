@@ -77,7 +77,7 @@ Outcome tell_by_daemon(const Json& status, const Console& console) {
 }
 
 Outcome tell_trouble(const Error& error, const Console& console) {
-  const auto known = std::ranges::find(troubles, error.kind(), &Trouble::kind);
+  const auto* const known = std::ranges::find(troubles, error.kind(), &Trouble::kind);
   if (known == troubles.end() || error.os_error() != 0) return failed(error, console);
   console.out << known->what << "\n  (" << printable(error.message()) << ")\nlost: " << known->lost
               << "\nto do: " << known->to_do << "\n";
