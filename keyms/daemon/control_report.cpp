@@ -65,6 +65,12 @@ json faults_json(ControlState& state) {
   if (const Conductor* conductor = conductor_of(state)) {
     for (const auto& [code, text] : conductor->faults())
       out.push_back({{"code", code}, {"text", text}, {"hint", hint_of(code)}});
+    for (const auto& [name, one] : conductor->counterparts()) {
+      if (!one->trouble()) continue;
+      out.push_back({{"code", "own_evidence"},
+                     {"text", "to " + name + ": " + *one->trouble()},
+                     {"hint", hint_of("own_evidence")}});
+    }
   }
   return out;
 }

@@ -230,7 +230,9 @@ void Counterpart::show(const ShowRequest& request) {
 }
 
 void Counterpart::shown(Result<Machine::Shown> shown) {
+  trouble_.reset();
   if (!shown.ok()) {
+    trouble_ = shown.error().message();
     tools_.events->tell({EventKind::trouble, name(), "own_evidence", shown.error().message()});
     // What is wrong with this gateway in detail is not the peer's to know.
     pair_.quoted(Error(shown.error().kind(), "this gateway cannot show evidence now"));

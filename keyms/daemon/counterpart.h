@@ -79,6 +79,8 @@ class Counterpart final : private PairHost {
     WallTime at;
   };
   [[nodiscard]] const std::optional<Judged>& judged() const noexcept { return judged_; }
+  // Why this gateway could not show evidence when it was asked last; none: it could.
+  [[nodiscard]] const std::optional<std::string>& trouble() const noexcept { return trouble_; }
   struct Key {
     std::uint32_t id = 0;
     Table table = Table::inbound;
@@ -144,6 +146,7 @@ class Counterpart final : private PairHost {
   std::array<Bytes, log_count> logs_;    // of the evidence given last
   std::optional<ResidentKey> resident_;  // and its session key, if that stays in the TPM
   std::optional<Judged> judged_;
+  std::optional<std::string> trouble_;
   bool proof_missing_ = false;  // but for that it would be granted
   std::vector<Key> keys_;
   std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);
