@@ -79,6 +79,8 @@ class Doctor(labtest.LabTest):
         exit_code, mended = self.examine(*BROKEN, before="; ".join(cures))
         self.assertEqual({code: check["reason"] for code, check in mended.items() if check["verdict"] != "good"}, {}, f"after typing {cures}")
         self.assertEqual(exit_code, 0)
+        # What keymsd may open, as at the boot.
+        self.assertEqual(self.gwa.run(["stat", "-c", "%a %G", "/dev/tpmrm0"]).out.strip(), "660 tss")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ TEST_F(DoctorSystem, NoTpm) {
   tree.write("sys/class/tpm/tpm0/tpm_version_major", "2\n");
   tree.write("sys/class/tpmrm/tpmrm0/dev", "253:65536\n");
   EXPECT_TRUE(is(look("tpm"), Verdict::bad, "no /dev/tpmrm0 for it",
-                 "mknod -m 660 /dev/tpmrm0 c 253 65536"));
+                 "mknod -m 660 /dev/tpmrm0 c 253 65536 && udevadm trigger --settle --action=add "
+                 "--sysname-match=tpmrm0"));
   tree.write("sys/class/tpmrm/tpmrm0/dev", "253:0; reboot\n");
   EXPECT_EQ(look("tpm").command.find("reboot"), std::string::npos);
 }

@@ -60,8 +60,10 @@ Finding look_at_tpm(const Machine& machine) {
               "have its firmware replaced by one of version 2.0, or use another machine"};
     }
     if (const auto numbers = device_numbers(machine.line("/sys/class/tpmrm/tpmrm0/dev"))) {
+      // udev has to see it, too: the group that may open it is its rules'.
       return {Verdict::bad, "the kernel has a TPM, and there is no /dev/tpmrm0 for it",
-              "mknod -m 660 /dev/tpmrm0 c " + *numbers};
+              "mknod -m 660 /dev/tpmrm0 c " + *numbers +
+                  " && udevadm trigger --settle --action=add --sysname-match=tpmrm0"};
     }
     return {Verdict::bad, "there is no TPM 2.0: no /dev/tpmrm0", "modprobe -a tpm_crb tpm_tis",
             "or switch it on in the firmware: TPM, PTT, fTPM"};
