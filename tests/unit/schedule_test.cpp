@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "keyms/schedule/schedule.h"
+#include "keyms/schedule/clock_guard.h"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "keyms/schedule/clock_guard.h"
+#include "keyms/schedule/life.h"
 #include "keyms/schedule/renewal.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/unwrap.h"
@@ -18,9 +18,7 @@ using cs::ErrorKind;
 using cs::WallTime;
 using cs::keyms::ClockGuard;
 using cs::keyms::Life;
-using cs::keyms::Moment;
 using cs::keyms::Renewal;
-using cs::keyms::Schedule;
 using cs::keyms::step_text;
 using cs::test::get;
 using cs::test::ManualClock;
@@ -229,65 +227,6 @@ TEST(Renewal, IsTriedAgainUntilTheEndAndNeverAfter) {
   Renewal renewal(begin, begin + 600s, 30s, 0);
   renewal.failed(begin + 600s, 0);
   EXPECT_FALSE(renewal.next());
-}
-
-class ScheduleTest : public ::testing::Test {
- protected:
-  Schedule::Id add(Moment when, int number) {
-    return get(schedule.at(when, [this, number] { done.push_back(number); }));
-  }
-  std::vector<int> run() {
-    done.clear();
-    schedule.run();
-    return done;
-  }
-  ManualClock clock;
-  Schedule schedule{clock};
-  std::vector<int> done;
-};
-
-TEST_F(ScheduleTest, DoesOnceWhatIsDueByEitherClock) {
-  add({clock.wall() + 1h, BootTime::max()}, 1);
-  add({WallTime::max(), clock.boot() + 30min}, 2);
-  add({clock.wall() + 2h, clock.boot() + 3h}, 3);
-  EXPECT_EQ(schedule.next(), (Moment{clock.wall() + 1h, clock.boot() + 30min}));
-  EXPECT_TRUE(run().empty());
-  clock.advance(30min);
-  EXPECT_EQ(run(), std::vector<int>{2});
-  clock.set_wall(clock.wall() + 30min);
-  EXPECT_EQ(run(), std::vector<int>{1});
-  clock.set_wall(clock.wall() - 48h);  // back: the boot clock still counts
-  clock.advance(150min - 1ns);
-  EXPECT_TRUE(run().empty());
-  clock.advance(1ns);
-  EXPECT_EQ(run(), std::vector<int>{3});
-  EXPECT_EQ(schedule.next(), Moment());
-}
-
-TEST_F(ScheduleTest, ASuspendMissesNothing) {
-  add({WallTime::max(), clock.boot() + 1h}, 1);
-  add({WallTime::max(), clock.boot() + 2h}, 2);
-  clock.advance(24h);
-  EXPECT_EQ(run(), (std::vector<int>{1, 2}));
-}
-
-TEST_F(ScheduleTest, TasksMayAddAndCancel) {
-  const Moment now{clock.wall(), clock.boot()};
-  Schedule::Id second = 0;
-  get(schedule.at(now, [&] {
-    done.push_back(1);
-    schedule.cancel(second);
-    add(now, 3);
-  }));
-  second = add(now, 2);
-  EXPECT_EQ(run(), std::vector<int>{1});
-  EXPECT_EQ(run(), std::vector<int>{3});
-  schedule.cancel(second);
-}
-
-TEST_F(ScheduleTest, IsLimited) {
-  for (std::size_t i = 0; i < Schedule::most; ++i) add({}, 0);
-  EXPECT_EQ(schedule.at({}, [] {}).error().kind(), ErrorKind::limit);
 }
 
 }  // namespace
