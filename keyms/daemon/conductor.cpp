@@ -48,6 +48,7 @@ Conductor::Conductor(const Tools& tools, Kept kept)
     newest_ = Hash{};
     tell_measured();
   }
+  tpm_again_ = tools_.clock->boot() + look_at_tpm_every;
   use(std::move(facts_));
 }
 
@@ -89,7 +90,10 @@ void Conductor::clear_fault(const std::string& code) {
 void Conductor::spread_faults() {
   for (const auto& [peer, one] : counterparts_) {
     std::vector<Reason> all;
-    for (const auto& [code, text] : faults_) all.push_back({"own_" + code, as_text(text)});
+    if (!judged_) all.push_back({"own_kernel", "its kernel's IPsec was not looked at yet"});
+    // The peer is told that there is one. What it is concerns who mends it, and stands in the status.
+    for (const auto& [code, text] : faults_)
+      all.push_back({"own_" + code, "this gateway is at fault itself: " + code});
     for (const xfrm::Difference& found : drift_) {
       const xfrm::Meaning& meant = xfrm::meaning(found.code);
       if (meant.severity != xfrm::Severity::breach) continue;
@@ -192,6 +196,18 @@ void Conductor::registers_told(const Result<void>& told) {
   if (!reopen_again_) reopen_again_ = tools_.clock->boot() + again;
 }
 
+// Of a TPM that is gone nobody knows whether it is the one that comes back.
+void Conductor::look_at_tpm() {
+  tpm_again_.reset();
+  tools_.desk->ask(
+      tpm::Priority::background, [](tpm::Device& device) { return device.look(); },
+      while_alive([this](const Result<void>& there) {
+        tpm_again_ = tools_.clock->boot() + look_at_tpm_every;
+        if (there.ok() || there.error().kind() == ErrorKind::busy) return;
+        registers_told(Error(there.error()).context("looking whether the TPM is there"));
+      }));
+}
+
 void Conductor::reopen_registers() {
   reopen_again_.reset();
   tools_.desk->ask(
@@ -257,6 +273,7 @@ void Conductor::use_kernel() {
     auto opened = KernelWatch::open(*this, *tools_.clock, std::move(options), all);
     used = opened.ok() ? Result<void>() : Result<void>(opened.error());
     if (opened.ok()) kernel_ = std::move(opened).value();
+    judged_ = false;
   }
   if (used.ok()) {
     clear_fault(kernel_fault);
@@ -276,6 +293,7 @@ void Conductor::run_kernel() {
     const auto done = kernel_->run();
     if (!done.ok()) {
       kernel_.reset();
+      judged_ = false;
       set_fault(kernel_fault, done.error());
       // It closed the gate: what stood has to be attested anew.
       for (const auto& [peer, one] : counterparts_)
@@ -286,6 +304,7 @@ void Conductor::run_kernel() {
   if (found_again_ && now >= *found_again_) tell_found();
   if (reopen_again_ && now >= *reopen_again_) reopen_registers();
   if (unlock_again_ && now >= *unlock_again_) look_at_lock();
+  if (tpm_again_ && now >= *tpm_again_) look_at_tpm();
 }
 
 // The carriers'.
@@ -411,7 +430,7 @@ void Conductor::wait(Waits& waits) const {
   endpoint_.wait(waits);
   for (const auto& [peer, one] : counterparts_) waits.until(one->pair().deadline());
   for (const auto& time :
-       {kernel_again_, found_again_, reopen_again_, carriers_again_, unlock_again_})
+       {kernel_again_, found_again_, reopen_again_, carriers_again_, unlock_again_, tpm_again_})
     waits.until(time);
   for (const auto& [peer, one] : pending_)
     waits.until(std::max(one.until, fall_back_again_.value_or(one.until)));

@@ -29,6 +29,8 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   // How long until what failed is tried again.
   static constexpr std::chrono::seconds again{2};
   static constexpr std::chrono::seconds found_again{60};
+  // While nothing else asks the TPM, somebody has to notice that it is gone.
+  static constexpr std::chrono::seconds look_at_tpm_every{5};
   static constexpr std::chrono::seconds most_confirm{86400};
 
   // All must outlive it.
@@ -131,6 +133,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   void registers_told(const Result<void>& told);
   void reopen_registers();
   void look_at_clock();
+  void look_at_tpm();
   void run_kernel();
   void run_counterparts();
   void fall_back();
@@ -165,7 +168,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::set<xfrm::Difference> drift_;
   std::optional<Hash> newest_;    // of the kernel's policies
   std::optional<Hash> measured_;  // the same, once the log has it
-  bool judged_ = false;
+  bool judged_ = false;  // by the kernel watch that is
   bool called_ = false;  // the peers, for the first time
   std::optional<BootTime> kernel_again_;
   std::optional<BootTime> found_again_;
@@ -173,6 +176,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::optional<BootTime> carriers_again_;
   std::optional<BootTime> unlock_again_;
   std::optional<BootTime> fall_back_again_;
+  std::optional<BootTime> tpm_again_;  // none: it is being looked at
   WallTime noted_;  // of the clock, in the store
 
   std::map<std::string, std::uint32_t> numbers_;  // for nfq-signer

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 
 #include <csignal>
 #include <string>
@@ -13,6 +14,7 @@
 #include "tests/support/unwrap.h"
 #include "tpm/device/device.h"
 #include "tpm/device/esys.h"
+#include "tpm/device/library_context.h"
 #include "tpm/device/owner.h"
 #include "tpm/device/pcr_commands.h"
 #include "tpm/device/primary_keys.h"
@@ -82,6 +84,18 @@ TEST_F(DeviceTest, TellsItsStatusAndLeavesNothing) {
   EXPECT_EQ(status.capabilities.manufacturer, "IBM");
   EXPECT_EQ(status.clock.reset_count, device.generation().clock.reset_count);
   EXPECT_TRUE(status.endorsement.certificates.empty());
+}
+
+TEST_F(DeviceTest, HashesInOneLibraryContext) {
+  Device device = open();
+  const auto before = cs::tpm::library_contexts_asked_for();
+  auto srk = cs::tpm::storage_root_key();
+  get(Session::hmac(device, *get(srk.handle(device))));
+  EXPECT_GT(cs::tpm::library_contexts_asked_for(), before);
+  // Whoever asks gets the same, and gives nothing back.
+  OSSL_LIB_CTX* const one = OSSL_LIB_CTX_new();
+  OSSL_LIB_CTX_free(one);
+  EXPECT_EQ(OSSL_LIB_CTX_new(), one);
 }
 
 TEST(DeviceOpen, NamesWhatIsNotThere) {
@@ -238,6 +252,20 @@ TEST_F(DeviceTest, AResetWithoutADisconnectIsSeenAndSaid) {
     EXPECT_EQ(device.generation().reason.find("the TPM was reset (resetCount "), 0U);
     get(random(device));
   }
+}
+
+TEST_F(DeviceTest, AResetThatNobodyWouldNoticeIsSeenByLooking) {
+  Device device = open();
+  get(device.look());
+  get(swtpm.reset());
+  get(tap.send(std::vector<std::uint8_t>{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0}));  // start-up
+  get(random(device));
+  const auto looked = device.look();
+  ASSERT_FALSE(looked.ok());
+  EXPECT_EQ(looked.error().retry(), Retry::anew) << looked.error().message();
+  EXPECT_TRUE(device.lost());
+  get(device.recover());
+  get(device.look());
 }
 
 // What a job does with a TPM, from opening it to the last answer.

@@ -70,6 +70,11 @@ bool same_power_cycle(const TpmClock& a, const TpmClock& b) {
   return a.reset_count == b.reset_count && a.restart_count == b.restart_count;
 }
 
+Error was_reset() {
+  return Error(ErrorKind::closed, "the TPM was reset: what was loaded into it is gone")
+      .with_retry(Retry::anew);
+}
+
 }  // namespace
 
 Result<Tcti> connect_tcti(const std::string& name) {
@@ -203,8 +208,14 @@ void Device::react(Trouble trouble, const Error& error) {
                        state.generation.clock)) {
     return;
   }
-  state.lost = Error(ErrorKind::closed, "the TPM was reset: what was loaded into it is gone")
-                   .with_retry(Retry::anew);
+  state.lost = was_reset();
+}
+
+Result<void> Device::look() {
+  CS_TRY(const TpmClock now, read_clock(*this));
+  if (same_power_cycle(now, state_->generation.clock)) return {};
+  state_->lost = was_reset();
+  return *state_->lost;
 }
 
 Trouble Device::last_trouble() const noexcept {

@@ -133,6 +133,9 @@ class Device {
   // once for a second, so that a queue of jobs does not wait for each. Errors: as open.
   [[nodiscard]] Result<void> recover();
   [[nodiscard]] bool lost() const noexcept;
+  // Whether it answers, and is in the power cycle in which this generation began. A kernel's driver
+  // hides a reset behind a connection that goes on.
+  [[nodiscard]] Result<void> look();
   [[nodiscard]] const Generation& generation() const noexcept;
 
   // As read at the generation's begin.
