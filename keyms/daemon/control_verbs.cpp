@@ -100,7 +100,8 @@ auto reply_with(const Asked& asked, Make make) {
   };
 }
 
-// A job for the machine, whose outcome is the answer. The machine is there, open or not.
+// A job for the machine, whose outcome is the answer. The machine is there, open or not. Behind all
+// that keeps tunnels up: some of it anybody in the socket's group may ask for.
 template <class Work, class Make>
 Result<void> ask_machine(const Asked& asked, Work work, Make make) {
   Running* const running = asked.state.running();
@@ -108,7 +109,7 @@ Result<void> ask_machine(const Asked& asked, Work work, Make make) {
     return Error(ErrorKind::closed, asked.state.about().locked);
   using Outcome = typename Inside<std::invoke_result_t<Work&, tpm::Device&, Machine&>>::type;
   running->desk->ask(
-      tpm::Priority::extend,
+      tpm::Priority::background,
       [machine = running->machine.get(), work = std::move(work)](tpm::Device& device) mutable {
         return work(device, *machine);
       },

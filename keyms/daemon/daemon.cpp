@@ -85,6 +85,7 @@ class Daemon final : public LoopPart, private ControlState {
   std::unique_ptr<ControlServer> control_;
   std::optional<Running> running_;
   std::optional<BootTime> next_try_;
+  BootTime next_telling_;  // to systemd
   bool ending_ = false;
 };
 
@@ -252,8 +253,11 @@ void Daemon::machine_opened(Result<Opened> opened) {
       std::move(*opened->kept));
 }
 
-// The watchdog is fed by who goes round, and only while the TPM answers too.
+// The watchdog is fed by who goes round, and only while the TPM answers too. Not at every turn: a
+// flood makes many.
 void Daemon::tell_systemd() {
+  if (clock_.boot() < next_telling_) return;
+  next_telling_ = clock_.boot() + Loop::longest;
   const bool hangs = running_ && running_->desk->is_stuck_for(most_for_tpm);
   if (hangs) {
     events_.tell({EventKind::trouble, "", "tpm", "the TPM has not answered for a minute"});

@@ -198,10 +198,6 @@ Result<Signed> Machine::endpoint_valid(tpm::Device& device, const EndpointStatem
   return sign_endpoint(device, *key, statement);
 }
 
-Result<void> Machine::endpoint_revoked(tpm::Device& device, const Hash& certificate) {
-  return registers_->certificate_revoked(device, certificate);
-}
-
 Result<void> Machine::revoke_others(tpm::Device& device, const std::set<Hash>& but) {
   const RegisterStory::Certificates valid = registers_->event_story().valid();
   for (const auto& [certificate, record] : valid) {
@@ -377,12 +373,6 @@ Result<void> Machine::keep_note(tpm::Device& device, const std::string& name, co
   CS_TRY(const RowName row, note_name(name));
   CS_TRY(Unlocked unlocked, unlock(device));
   return unlocked.keep(row, value);
-}
-
-Result<void> Machine::drop_note(tpm::Device& device, const std::string& name) {
-  CS_TRY(const RowName row, note_name(name));
-  CS_TRY(Unlocked unlocked, unlock(device));
-  return unlocked.drop(row);
 }
 
 Result<void> Machine::found(tpm::Device& device, const std::set<xfrm::Difference>& all) {

@@ -106,7 +106,6 @@ class Machine {
   // An endpoint certificate that we have made ourselves: into the log, and signed.
   [[nodiscard]] Result<Signed> endpoint_valid(tpm::Device& device,
                                               const EndpointStatement& statement);
-  [[nodiscard]] Result<void> endpoint_revoked(tpm::Device& device, const Hash& certificate);
   // All that are valid in this boot's log but these.
   [[nodiscard]] Result<void> revoke_others(tpm::Device& device, const std::set<Hash>& but);
 
@@ -140,7 +139,6 @@ class Machine {
   [[nodiscard]] Result<std::optional<Bytes>> note(tpm::Device& device, const std::string& name);
   [[nodiscard]] Result<void> keep_note(tpm::Device& device, const std::string& name,
                                        const Bytes& value);
-  [[nodiscard]] Result<void> drop_note(tpm::Device& device, const std::string& name);
 
   [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all);
   [[nodiscard]] Result<void> measured(tpm::Device& device, const Hash& policies);

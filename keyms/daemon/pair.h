@@ -149,7 +149,6 @@ class Pair final : private RunHost {
   void receive(ByteView message);
   void channel_down(const Reason& why);
   void unreachable();
-  [[nodiscard]] bool has_channel() const noexcept { return channel_ != nullptr; }
 
   // Answers of the host.
   void quoted(Result<EvidenceMessage> evidence);

@@ -159,12 +159,9 @@ TEST_F(MachineTest, NotesAreFoundAgain) {
   apply(1);  // writes the book
   berlin.open();
   EXPECT_EQ(get(berlin.machine->note(*berlin.device, "standing")), (Bytes{1, 2}));
-  get(berlin.machine->drop_note(*berlin.device, "standing"));
-  EXPECT_FALSE(get(berlin.machine->note(*berlin.device, "standing")));
   const std::string own = "attestation-key-auth";
   EXPECT_EQ(berlin.machine->note(*berlin.device, own).error().kind(), ErrorKind::invalid);
   EXPECT_EQ(berlin.machine->keep_note(*berlin.device, own, {}).error().kind(), ErrorKind::invalid);
-  EXPECT_EQ(berlin.machine->drop_note(*berlin.device, own).error().kind(), ErrorKind::invalid);
 }
 
 TEST_F(MachineTest, WhatTheLogsTellIsHeldAgainstTheRegisters) {
@@ -295,7 +292,7 @@ TEST_F(Showing, AfterDriftItIsRefusedAndKeysAreNoLongerFetched) {
 }
 
 TEST_F(Showing, ARevokedCertificateIsSeen) {
-  get(berlin.machine->endpoint_revoked(*berlin.device, endpoint.certificate));
+  get(berlin.machine->revoke_others(*berlin.device, {}));
   const Appraisal appraisal = judged(get(berlin.machine->show(*berlin.device, terms())));
   EXPECT_FALSE(appraisal.granted());
   EXPECT_EQ(appraisal.refused().front(), Criterion::certificate_revoked);

@@ -267,7 +267,7 @@ TEST_F(Pairs, SignsOfLifeDuringARenewalAreInOrder) {
   }
   EXPECT_EQ(berlin.pair.view().granted, 2U);
   EXPECT_EQ(hamburg.pair.view().failed, 0U);
-  EXPECT_TRUE(hamburg.pair.has_channel());
+  EXPECT_TRUE(hamburg.pair.view().channel);
 }
 
 // A loop wakes it when it asks for that, and at no other time.
@@ -291,7 +291,7 @@ TEST_F(Pairs, SasOfAFormerSessionAreToldAnewAndNotTaken) {
   ASSERT_EQ(berlin.pair.view().granted, 2U);
   berlin.pair.receive(held.bytes);
   EXPECT_EQ(berlin.heard_sas, 0U);
-  EXPECT_TRUE(berlin.pair.has_channel()) << "it is no offence";
+  EXPECT_TRUE(berlin.pair.view().channel) << "it is no offence";
   ASSERT_TRUE(hamburg.pair.say(sas).ok());
   settle();
   EXPECT_EQ(berlin.heard_sas, 1U);
@@ -342,7 +342,7 @@ TEST_F(Pairs, BadEvidenceCutsBothAndSaysWhy) {
 
 TEST_F(Pairs, OwnDriftCutsAtOnceAndHealingBringsItBack) {
   for (const Role role : {Role::initiator, Role::responder}) {
-    if (!berlin.pair.has_channel()) connect();
+    if (!berlin.pair.view().channel) connect();
     berlin.take();
     hamburg.take();
     Gateway& drifted = of(role);
@@ -423,7 +423,7 @@ TEST_F(Pairs, GarbageEndsTheChannelAndNotWhatWasGranted) {
   const Bytes garbage(40, 0xff);
   berlin.pair.receive(garbage);
   settle();
-  EXPECT_FALSE(berlin.pair.has_channel());
+  EXPECT_FALSE(berlin.pair.view().channel);
   EXPECT_EQ(berlin.pair.view().standing, Standing::granted);
   EXPECT_EQ(berlin.last_code(), "protocol_violation");
   connect();
