@@ -79,7 +79,7 @@ Result<void> KernelWatch::start() {
   const auto trouble = [this](const Error& error) { host_->trouble(error); };
   xfrm::GateConfig config = options_.gate;
   config.peers = agreements_.peers();
-  for (const xfrm::GatePeer& peer : config.peers) pairs_[peer.name];
+  for (const xfrm::GatePeer& peer : config.peers) pairs_.try_emplace(peer.name, *clock_);
   CS_TRY(gate_, GateKeeper::set_up(std::move(config), options_.kind, *clock_, trouble));
   CS_TRY(netlink::Socket questions, xfrm::open_socket());
   values_.emplace(std::move(questions));
@@ -115,7 +115,7 @@ Result<void> KernelWatch::set_policies(const std::vector<CorePolicy>& policies) 
   std::map<std::string, Pair> stay;
   for (const xfrm::GatePeer& peer : next.peers()) {
     auto there = pairs_.extract(peer.name);
-    Pair& pair = stay[peer.name];
+    Pair& pair = stay.try_emplace(peer.name, *clock_).first->second;
     if (!there.empty()) pair = std::move(there.mapped());
     pair.stale = true;
   }
@@ -177,7 +177,7 @@ void KernelWatch::begin_sas(const std::string& peer, const Hash& session_id, Rol
   if (pair == nullptr) return;
   pair->session = session_id;
   pair->role = role;
-  pair->book.begin_session(clock_->boot());
+  pair->book.begin_session();
   pair->stale = true;
 }
 
@@ -335,7 +335,7 @@ Result<void> KernelWatch::run() {
   refresh();
   for (auto& [peer, pair] : pairs_) {
     const auto deadline = pair.book.deadline();
-    if (deadline && clock_->boot() >= *deadline) apply(peer, pair, pair.book.tick(clock_->boot()));
+    if (deadline && clock_->boot() >= *deadline) apply(peer, pair, pair.book.tick());
   }
   tell_findings();
   gate_->run();

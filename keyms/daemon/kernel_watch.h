@@ -106,6 +106,8 @@ class KernelWatch final : public LoopPart {
 
  private:
   struct Pair {
+    explicit Pair(const Clock& clock) : book(clock) {}
+
     SaBook book;
     Standing standing = Standing::closed;
     std::optional<Hash> session;

@@ -41,7 +41,7 @@ std::string algorithms_of(const xfrm::Sa& sa) {
   return as_text(out);
 }
 
-void SaBook::begin_session(BootTime now) {
+void SaBook::begin_session() {
   for (auto& [name, entry] : entries_) {
     entry.theirs.reset();
     entry.former = entry.ours.has_value();
@@ -49,9 +49,10 @@ void SaBook::begin_session(BootTime now) {
     entry.anew = false;
     entry.disagrees = false;
     entry.alone_since.reset();
+    if (entry.ours) entry.leaves.reset();
   }
   in_session_ = true;
-  anew_until_ = now + agreed_anew_within;
+  anew_until_ = clock_->boot() + agreed_anew_within;
   sweep();
 }
 
@@ -68,6 +69,7 @@ void SaBook::settle(Entry& entry, Changes& changes) const {
   const bool agreed = in_session_ && both && differs.empty();
   if (agreed) {
     entry.anew = true;
+    entry.leaves.reset();
     if (entry.admitted == entry.ours->passage) return;
     if (entry.admitted) changes.withdraw.push_back(*entry.admitted);
     entry.admitted = entry.ours->passage;
@@ -79,11 +81,16 @@ void SaBook::settle(Entry& entry, Changes& changes) const {
     changes.disagreements.push_back(differs);
   }
   // One of the former session passes on until both have said its new value.
-  const bool waits = in_session_ && !entry.anew && entry.ours && differs.empty();
-  if (entry.admitted && !waits) {
+  const bool waits = !entry.anew && entry.ours;
+  const bool leaves = entry.leaves && clock_->boot() < *entry.leaves;
+  if (entry.admitted && !(in_session_ && differs.empty() && (waits || leaves))) {
     changes.withdraw.push_back(*entry.admitted);
     entry.admitted.reset();
   }
+}
+
+void SaBook::leave(Entry& entry) const {
+  if (entry.admitted && !entry.leaves) entry.leaves = clock_->boot() + on_the_way;
 }
 
 SaBook::Changes SaBook::set_local(std::vector<LocalSa> now) {
@@ -97,6 +104,7 @@ SaBook::Changes SaBook::set_local(std::vector<LocalSa> now) {
   for (auto& [name, entry] : entries_) {
     if (!entry.ours || have.contains(name)) continue;
     entry.ours.reset();
+    leave(entry);
     if (entry.told) changes.tell_gone.push_back({name.spi, name.sense});
     entry.told = false;
     settle(entry, changes);
@@ -110,6 +118,7 @@ SaBook::Changes SaBook::set_local(std::vector<LocalSa> now) {
       entry.ours = std::move(sa);
       entry.told = false;
       entry.disagrees = false;
+      entry.leaves.reset();  // that was another one
     }
     if (in_session_ && !entry.told) {
       entry.told = true;
@@ -142,6 +151,7 @@ SaBook::Changes SaBook::on_peer(const SasGone& gone) {
     if (found == entries_.end()) continue;
     found->second.theirs.reset();
     found->second.anew = true;
+    leave(found->second);
     settle(found->second, changes);
   }
   sweep();
@@ -150,17 +160,22 @@ SaBook::Changes SaBook::on_peer(const SasGone& gone) {
 
 std::optional<BootTime> SaBook::deadline() const noexcept {
   std::optional<BootTime> first = anew_until_;
-  for (const auto& [name, entry] : entries_) {
-    if (!entry.is_alone() || entry.disagrees) continue;
-    const BootTime due = entry.alone_since ? *entry.alone_since + said_within : BootTime{};
+  const auto sooner = [&first](BootTime due) {
     if (!first || due < *first) first = due;
+  };
+  for (const auto& [name, entry] : entries_) {
+    if (entry.admitted && entry.leaves) sooner(*entry.leaves);
+    if (!entry.is_alone() || entry.disagrees) continue;
+    sooner(entry.alone_since ? *entry.alone_since + said_within : BootTime{});
   }
   return first;
 }
 
-SaBook::Changes SaBook::tick(BootTime now) {
+SaBook::Changes SaBook::tick() {
+  const BootTime now = clock_->boot();
   Changes changes;
   for (auto& [name, entry] : entries_) {
+    if (entry.leaves && now >= *entry.leaves) settle(entry, changes);
     if (!entry.is_alone()) {
       entry.alone_since.reset();
     } else if (!entry.alone_since) {
@@ -172,11 +187,12 @@ SaBook::Changes SaBook::tick(BootTime now) {
           " is no SA of the peer's: it has gone there, or somebody else negotiated it");
     }
   }
-  if (!anew_until_ || now < *anew_until_) return changes;
-  anew_until_.reset();
-  for (auto& [name, entry] : entries_) {
-    entry.anew = true;
-    settle(entry, changes);
+  if (anew_until_ && now >= *anew_until_) {
+    anew_until_.reset();
+    for (auto& [name, entry] : entries_) {
+      entry.anew = true;
+      settle(entry, changes);
+    }
   }
   sweep();
   return changes;

@@ -38,6 +38,9 @@ class SaBook {
 
   // How long the peer has to say an SA that we have said; then that is told.
   static constexpr std::chrono::seconds said_within{5};
+  // How long an SA that was agreed on passes when one side has it no more: after a rekey its last
+  // packets are on the way, and wait in queues.
+  static constexpr std::chrono::seconds on_the_way{3};
 
   // To be done, in this order: withdraw, tell, admit.
   struct Changes {
@@ -49,15 +52,18 @@ class SaBook {
     std::vector<std::string> disagreements;
   };
 
+  // The clock must outlive it.
+  explicit SaBook(const Clock& clock) : clock_(&clock) {}
+
   // A session has begun, in which every value is another one.
-  void begin_session(BootTime now);
+  void begin_session();
   // All SAs of the pair as they are now.
   [[nodiscard]] Changes set_local(std::vector<LocalSa> now);
   [[nodiscard]] Changes on_peer(const Sas& told);
   [[nodiscard]] Changes on_peer(const SasGone& gone);
-  // What was not agreed on anew, or not said by the peer, in time.
+  // What was not agreed on anew, or not said by the peer, in time; and what passed on for a while.
   [[nodiscard]] std::optional<BootTime> deadline() const noexcept;
-  [[nodiscard]] Changes tick(BootTime now);
+  [[nodiscard]] Changes tick();
   // Nothing passes any more; what the kernel has stays known for the next session.
   [[nodiscard]] Changes end();
 
@@ -79,13 +85,16 @@ class SaBook {
     bool anew = true;        // agreed on in this session
     bool disagrees = false;  // and that was told
     std::optional<BootTime> alone_since = {};
+    std::optional<BootTime> leaves = {};  // one side has it no more
 
-    [[nodiscard]] bool is_alone() const noexcept { return ours && told && !theirs; }
+    [[nodiscard]] bool is_alone() const noexcept { return ours && told && !theirs && !leaves; }
   };
 
   void settle(Entry& entry, Changes& changes) const;
+  void leave(Entry& entry) const;
   void sweep();
 
+  const Clock* clock_;
   std::map<Name, Entry> entries_;
   std::optional<BootTime> anew_until_;
   bool in_session_ = false;

@@ -24,15 +24,15 @@ class SaBooks : public ::testing::Test {
   }
   void begin() {
     ++session;
-    a.begin_session(clock.boot());
-    b.begin_session(clock.boot());
+    a.begin_session();
+    b.begin_session();
   }
   static Sas sas_of(const SaBook::Changes& changes) { return {changes.tell}; }
 
   static inline std::uint8_t session = 0;
   test::ManualClock clock;
-  SaBook a;
-  SaBook b;
+  SaBook a{clock};
+  SaBook b{clock};
 };
 
 TEST_F(SaBooks, AdmittedWhenBothHaveSaidTheSame) {
@@ -73,29 +73,62 @@ TEST_F(SaBooks, AnSaWithSomebodyElseIsNotAdmitted) {
 TEST_F(SaBooks, AnSaThatThePeerDoesNotHaveIsTold) {
   begin();
   static_cast<void>(a.set_local({sa(0x1000, 1)}));
-  static_cast<void>(a.tick(clock.boot()));
+  static_cast<void>(a.tick());
   clock.advance(SaBook::said_within);
   ASSERT_LE(*a.deadline(), clock.boot());
-  const auto told = a.tick(clock.boot());
+  const auto told = a.tick();
   ASSERT_EQ(told.disagreements.size(), 1U);
   EXPECT_NE(told.disagreements[0].find("somebody else negotiated it"), std::string::npos);
   EXPECT_EQ(a.admitted(), 0U);
-  EXPECT_TRUE(a.tick(clock.boot()).disagreements.empty()) << "told once";
+  EXPECT_TRUE(a.tick().disagreements.empty()) << "told once";
   EXPECT_EQ(a.on_peer(sas_of(b.set_local({sa(0x1000, 1)}))).admit.size(), 1U) << "it was only late";
 }
 
-TEST_F(SaBooks, WithdrawnWhenEitherHasItNoMore) {
+// Of a rekey: the last packets of the SA that was are on the way.
+TEST_F(SaBooks, WithdrawnAWhileAfterEitherHasItNoMore) {
   begin();
   const auto told = b.set_local({sa(0x1000, 1), sa(0x2000, 2)});
   static_cast<void>(a.set_local({sa(0x1000, 1), sa(0x2000, 2)}));
   EXPECT_EQ(a.on_peer(sas_of(told)).admit.size(), 2U);
   const auto gone = b.set_local({sa(0x2000, 2)});
   ASSERT_EQ(gone.tell_gone.size(), 1U);
-  const auto heard = a.on_peer(SasGone{gone.tell_gone});
-  ASSERT_EQ(heard.withdraw.size(), 1U);
-  EXPECT_EQ(heard.withdraw[0].spi, 0x1000U);
-  EXPECT_EQ(a.set_local({}).withdraw.size(), 1U);
+  EXPECT_TRUE(a.on_peer(SasGone{gone.tell_gone}).withdraw.empty());
+  clock.advance(1s);
+  EXPECT_TRUE(a.set_local({}).withdraw.empty());
+  EXPECT_EQ(a.admitted(), 2U);
+  clock.advance(SaBook::on_the_way - 1s - 1ns);
+  EXPECT_TRUE(a.tick().withdraw.empty());
+  clock.advance(1ns);
+  ASSERT_LE(*a.deadline(), clock.boot());
+  const auto first = a.tick();
+  ASSERT_EQ(first.withdraw.size(), 1U);
+  EXPECT_EQ(first.withdraw[0].spi, 0x1000U);
+  EXPECT_TRUE(first.disagreements.empty());
+  clock.advance(1s);
+  EXPECT_EQ(a.tick().withdraw.size(), 1U);
   EXPECT_EQ(a.admitted(), 0U);
+}
+
+TEST_F(SaBooks, WhatLeavesIsWithdrawnAtOnceWhenTheSessionEnds) {
+  begin();
+  static_cast<void>(a.set_local({sa(0x1000, 1)}));
+  EXPECT_EQ(a.on_peer(sas_of(b.set_local({sa(0x1000, 1)}))).admit.size(), 1U);
+  EXPECT_TRUE(a.set_local({}).withdraw.empty());
+  EXPECT_EQ(a.end().withdraw.size(), 1U);
+}
+
+// Its SPI is not free for another one meanwhile.
+TEST_F(SaBooks, WhatTakesThePlaceOfOneThatLeavesIsAgreedOnFirst) {
+  begin();
+  static_cast<void>(a.set_local({sa(0x1000, 1)}));
+  EXPECT_EQ(a.on_peer(sas_of(b.set_local({sa(0x1000, 1)}))).admit.size(), 1U);
+  const auto gone = b.set_local({});
+  EXPECT_TRUE(a.on_peer(SasGone{gone.tell_gone}).withdraw.empty());
+  const auto other = a.set_local({sa(0x1000, 7)});
+  EXPECT_EQ(other.withdraw.size(), 1U);
+  EXPECT_EQ(a.on_peer(sas_of(b.set_local({sa(0x1000, 7)}))).admit.size(), 1U);
+  clock.advance(60s);
+  EXPECT_TRUE(a.tick().withdraw.empty()) << "it leaves no more";
 }
 
 TEST_F(SaBooks, AnSaThatIsReplacedUnderItsSpiIsAgreedOnAnew) {
@@ -122,9 +155,9 @@ TEST_F(SaBooks, ARenewalWithdrawsNothingThatIsAgreedOnAnew) {
   EXPECT_TRUE(again.admit.empty());
   EXPECT_TRUE(again.withdraw.empty());
   clock.advance(SaBook::agreed_anew_within - std::chrono::milliseconds(1));
-  EXPECT_TRUE(a.tick(clock.boot()).withdraw.empty());
+  EXPECT_TRUE(a.tick().withdraw.empty());
   clock.advance(std::chrono::milliseconds(1));
-  const auto late = a.tick(clock.boot());
+  const auto late = a.tick();
   ASSERT_EQ(late.withdraw.size(), 1U);
   EXPECT_EQ(late.withdraw[0].spi, 0x2000U);
   EXPECT_EQ(a.admitted(), 1U);
@@ -143,7 +176,7 @@ TEST_F(SaBooks, ValuesOfTwoSessionsAreNotCompared) {
   EXPECT_TRUE(a.set_local({sa(0x1000, 1)}).disagreements.empty());
   EXPECT_EQ(a.admitted(), 1U);
   clock.advance(60s);
-  EXPECT_TRUE(a.tick(clock.boot()).withdraw.empty());
+  EXPECT_TRUE(a.tick().withdraw.empty());
 }
 
 TEST_F(SaBooks, TheEndWithdrawsAll) {
