@@ -104,6 +104,19 @@ class OtherGateways(TwoGateways):
         self.assertLess(self.attest_often(self.a, kiel, 1), 3)
         self.assertEqual(self.a.standing("kiel"), "granted")
 
+    def test_who_keeps_no_pace_is_refused_and_loses_nothing(self):
+        self.agreed_and_granted(more=SILENT)
+        self.attest_often(self.a, self.b, 4)
+        # Another process counts its own runs from none.
+        self.a.kill()
+        self.a.start()
+        self.await_standing("granted")
+        self.attest_often(self.a, self.b, 4)
+        self.await_event(self.b, peer="berlin", reason="too_often")
+        self.assertLessEqual(self.b.peer("berlin")["granted_runs"], 8)
+        # What was granted stays.
+        self.await_standing("granted", 1)
+
     def test_a_peer_that_reads_nothing_holds_up_no_other(self):
         self.agreed_and_granted(more=SILENT)
         kiel = self.third()
