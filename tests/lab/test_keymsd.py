@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Two gateways attest each other with their TPMs, and strongSwan's tunnel between their LANs passes as long as they do: signed, packet by packet."""
 
+import json
 import re
 import sys
 import time
@@ -12,6 +13,7 @@ from keymsdtest import FIRST, HERE, AttestedTest, changed, pair
 from labtest import HOST_B
 from lablib.paths import REPO
 from lablib.pcap import ESP
+from lablib.proc import run
 from test_tpm import read_pcrs
 
 sys.path.insert(0, str(REPO / "tests/vectors"))
@@ -211,6 +213,65 @@ class Attested(AttestedTest):
         values = read_pcrs(gateway, "sha256")
         lines = [f'boot.{n} = ["{values[n].hex()}"]\n' for n in (0, 2, 3, 6, 7)] + ["boot.1 = []\n", "boot.4 = []\n"]
         return gateway.name, "".join(lines)
+
+    def test_j_what_runs_is_in_a_signed_list(self):
+        """The next version: whatever the other's kernel has measured has to be in a list that is signed by the key of the policy."""
+        key = self.directory / "list.key"
+        run(["openssl", "genpkey", "-algorithm", "ED25519", "-out", str(key)])
+        lists = [self.signed(key, gateway.name, text) for gateway, text in zip(pair(self), self.on_both(self.usr_list))]
+        signer = re.search("signed by ([0-9a-f]{64})", self.countersign_digest_list("check", lists[0]))[1]
+        self.on_both(lambda gateway: self.accept(gateway, lists))
+        now = self.peer(self.gwa)["policy"]
+        version = now["version"] + 1
+        ignored = [f"{HERE}/", "/etc/", "/var/", "/run/", "/root/", "/tmp/"]  # the first has what this test makes
+        rules = f'list_keys = ["{signer}"]\nignored = {json.dumps(ignored)}\naccept_violations = true\n'
+
+        def judged_by_ima(text):
+            text = changed(text, {**FIRST, "version": version}).replace(f"version = {version}", f'version = {version}\npredecessor = "{now["value"]}"')
+            for gateway in ("gwa", "gwb"):
+                text = text.replace(f"[gateways.{gateway}]\n", f"[gateways.{gateway}.ima]\n{rules}[gateways.{gateway}]\n")
+            return text
+
+        agreement = self.agree(judged_by_ima, version)
+        self.on_both(lambda gateway: self.countersign(gateway, "policy", "apply", agreement))
+        self.on_both(lambda gateway: self.await_peer(gateway, lambda peer: peer["policy"]["version"] == version and peer["standing"] == "granted", 90))
+        self.await_flow()
+
+        self.gwa.run(["sh", "-c", "cp /usr/bin/true /usr/local/bin/lately && lately"])
+        self.gwa.run(["countersign", "attest", "gwb"], check=False)
+        self.await_peer(self.gwb, lambda peer: "ima_file" in reasons_of(peer))
+        self.assert_silence(self.hosta, HOST_B[4])
+        self.assertIn("/usr/local/bin/lately", self.gwb.run(["countersign", "explain", "gwa"], check=False).out)
+
+        late = self.directory / "late"
+        late.mkdir()
+        self.gwa.pull(["/usr/local/bin/lately"], late)
+        self.accept(self.gwb, [self.signed(key, "late", self.countersign_digest_list("make", "--name", "late", "--list-version", "1",
+                                                                                      "--as", "/usr/local/bin", late))])
+        self.await_standing("granted", 60)
+        self.await_flow()
+
+    @staticmethod
+    def usr_list(gateway):
+        """What lies there when nothing is wrong yet."""
+        return gateway.run(["countersign", "digest-list", "make", "--name", gateway.name, "--list-version", "1", "--as", "/usr", "/usr"], limit=180).out
+
+    @classmethod
+    def countersign_digest_list(cls, *arguments):
+        return run([cls.countersign_here(), "digest-list", *map(str, arguments)])
+
+    @classmethod
+    def signed(cls, key, name, text):
+        path = cls.directory / f"{name}.list"
+        path.write_text(text)
+        path.write_text(cls.countersign_digest_list("sign", "--key", key, path))
+        return path
+
+    @staticmethod
+    def accept(gateway, lists):
+        gateway.run(["mkdir", "-p", "/etc/countersign/digest-lists"])
+        gateway.push(lists, "/etc/countersign/digest-lists")
+        gateway.run(["systemctl", "reload", "keymsd"])
 
 
 def reasons_of(peer):
