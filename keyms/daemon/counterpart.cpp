@@ -263,7 +263,7 @@ Result<std::vector<Wanted>> Counterpart::wanted(const EvidenceMessage& evidence)
       shown.quote = {evidence.quote.attest, evidence.quote.signature};
       offset = wanted_ima_offset(shown, expectations({}), memory_ ? &*memory_ : nullptr);
     }
-    if (size > offset) out.push_back({log, offset, size - offset});
+    out.push_back({log, offset, size > offset ? size - offset : 0});
   }
   return out;
 }

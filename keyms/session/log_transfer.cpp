@@ -16,6 +16,8 @@ Result<void> LogPull::want(std::vector<Wanted> wanted) {
                                          std::to_string(most_pulled) + " are");
     }
     left -= one.size;
+    // Nothing new of it: where it would go on is known all the same.
+    if (one.size == 0) pieces_.at(static_cast<std::size_t>(one.log)) = one;
   }
   std::erase_if(wanted, [](const Wanted& one) { return one.size == 0; });
   wanted_ = std::move(wanted);

@@ -17,6 +17,7 @@ struct Wanted {
   Log log{};
   std::uint64_t offset = 0;
   std::uint64_t size = 0;
+  bool operator==(const Wanted&) const = default;
 };
 
 // In one run, of all logs together.
