@@ -62,7 +62,7 @@ class Demo(unittest.TestCase):
         while not (RUN_ROOT / NAME).exists():
             self.assertLess(time.monotonic(), deadline, "it does not begin")
             time.sleep(0.1)
-        time.sleep(3)
+        time.sleep(3)  # somewhere in the boot
         os.killpg(process.pid, signal.SIGINT)
         said, _ = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130, said)

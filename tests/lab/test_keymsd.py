@@ -66,7 +66,7 @@ class Attested(AttestedTest):
         runs = [self.peer(gateway)["granted_runs"] for gateway in pair(self)]
         pings = [self.hosta.popen(["ping", "-n", "-q", "-i", "0.02", "-c", str(seconds * 50), "-W", "5", "-s", str(size), HOST_B[4]], limit=120,
                                   stdout=-1, text=True) for size in (56, 600, 1200)]
-        time.sleep(2)
+        time.sleep(2)  # the pings are under way
         meanwhile()
         told = [re.search("(\\d+) packets transmitted, (\\d+) received", ping.communicate(timeout=120)[0]) for ping in pings]
         renewed = [self.peer(gateway)["granted_runs"] - before for gateway, before in zip(pair(self), runs)]

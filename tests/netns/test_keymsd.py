@@ -69,7 +69,7 @@ class Gone(TwoGateways):
                 try:
                     self.await_closed(other, hangs, SILENCE + 2)
                     self.assertGreater(time.monotonic() - began, SILENCE / 2)
-                    time.sleep(4)
+                    time.sleep(4)  # what the other one does meanwhile has to end, too
                 finally:
                     os.kill(hangs.daemon.pid, signal.SIGCONT)
                 # Its calls while the other hung are still held up by what it waits for.
@@ -89,7 +89,7 @@ class Gone(TwoGateways):
     def test_a_daemon_that_was_away_for_long_is_back_as_soon(self):
         self.agreed_and_granted(more=SILENT)
         self.b.kill()
-        time.sleep(20)
+        time.sleep(20)  # tries grow further apart in that time
         self.b.start()
         self.back()
 

@@ -89,7 +89,7 @@ class ThirdPartysCarrier(TwoGateways):
             wait_for("it revokes", lambda c=one: c.denied == 1, 10)
         self.await_event(self.a, text="a test", event="denied")
         # Until an operator there lets it.
-        time.sleep(3)
+        time.sleep(3)  # in which it would come back
         self.assertEqual(self.b.standing("berlin"), "closed")
         with contextlib.suppress(Refused):  # there is no channel to ask over
             self.b.ask("attest", peer="berlin", wait=10)
@@ -122,7 +122,7 @@ class ThirdPartysCarrier(TwoGateways):
         # The quote is over the channel: the first to judge one says so.
         told = self.await_event(self.b, event="denied")
         self.assertEqual(told["reason"], "quote_freshness", told)
-        time.sleep(1)
+        time.sleep(1)  # in which a grant that is late would come
         for gateway, other in ((self.a, "hamburg"), (self.b, "berlin")):
             self.assertEqual(gateway.standing(other), "closed")
         self.assertFalse([one for made in carriers for one in made.granted()])

@@ -69,7 +69,7 @@ class OtherGateways(TwoGateways):
         kiel.stop()
         key = self.a.peer("hamburg")["keys"]
         impostor = self.gateway_like(kiel, "hamburg")
-        time.sleep(3)
+        time.sleep(3)  # in which it tries more than once
         self.assertEqual(self.a.standing("hamburg"), "granted")
         self.assertEqual(self.a.peer("hamburg")["keys"], key)
         self.assertEqual(self.b.standing("berlin"), "granted")
@@ -149,12 +149,12 @@ class OtherGateways(TwoGateways):
                 strangers.append(one)
                 if len(strangers) > 300:
                     strangers.pop(0).close()
-                time.sleep(0.003)
+                time.sleep(0.003)  # some hundred a second, and time for others
 
         flood = threading.Thread(target=call, daemon=True)
         flood.start()
         try:
-            time.sleep(1)
+            time.sleep(1)  # the flood has filled what it can
             self.b.kill()
             self.b.start()
             wait_for("they attest", lambda: self.b.standing("berlin") == "granted" and self.a.standing("hamburg") == "granted", 10)
@@ -207,7 +207,7 @@ class ControlSocket(TwoGateways):
                     one.send(b" ")
                 except OSError:
                     left.remove(one)
-            time.sleep(0.5)
+            time.sleep(0.5)  # slowly, as they are
         self.assertFalse(left)
         many = [self.connect() for _ in range(60)]
         for one in many:

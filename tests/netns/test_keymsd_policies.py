@@ -64,7 +64,7 @@ class Policies(TwoGateways):
         fourth, fifth = self.next_after(4), self.next_after(5)
         apply(self.a, fourth, confirm_within=1, fallback=base64.b64encode(fifth.read_bytes()).decode())
         self.a.kill()
-        time.sleep(1.5)
+        time.sleep(1.5)  # longer than it had to be confirmed
         self.a.start()
         wait_for("the fallback", lambda: (self.a.peer("hamburg") or {"policy": {"version": 0}})["policy"]["version"] == 5, 10)
 
@@ -73,7 +73,7 @@ class Policies(TwoGateways):
         for gateway, other in ((self.a, "hamburg"), (self.b, "berlin")):
             apply(gateway, second, confirm_within=3, fallback=base64.b64encode(third.read_bytes()).decode())
             gateway.ask("confirm", peer=other)
-        time.sleep(4)
+        time.sleep(4)  # longer than it had to be confirmed
         self.assertEqual(self.versions(), [2, 2])
         self.await_standing("granted")
         with self.assertRaisesRegex(Refused, "nothing is to be confirmed"):

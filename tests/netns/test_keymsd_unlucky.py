@@ -105,7 +105,7 @@ class State(TwoGateways):
         self.a.start()
         self.replace_state(self.a, old)
         self.await_locked(self.a, "older", "rolled back", "before", "generation")
-        time.sleep(2)
+        time.sleep(2)  # in which it would open
         self.assertEqual(self.b.standing("berlin"), "closed")
         # The right one opens again.
         self.replace_state(self.a, new)
@@ -146,7 +146,7 @@ class State(TwoGateways):
             fault = wait_for("a fault", lambda: [one for one in self.b.status()["faults"] if one["code"] == "carrier"], 15)[0]
             self.assertIn(str(self.b.port), fault["text"])
             size, spent = self.log_size(self.b), processor_seconds(self.b.daemon.pid)
-            time.sleep(5)
+            time.sleep(5)  # in which it tries again, and must not spin
             self.assertEqual(self.log_size(self.b), size)
             self.assertLess(processor_seconds(self.b.daemon.pid) - spent, 0.5)
         self.await_standing("granted", 8)
@@ -189,7 +189,7 @@ class FullDisk(TwoGateways):
         self.a.stop()
         self.fill()
         self.a.start()
-        time.sleep(3)
+        time.sleep(3)  # in which it tries more than once
         self.assertNotEqual(self.a.standing("hamburg"), "granted")
         status = self.a.status()
         self.assertTrue(status["faults"], status)

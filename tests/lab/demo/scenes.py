@@ -66,7 +66,7 @@ def flipped_bit(stage, verdict):
         time.sleep(SPELL)
     end = stage.mark("no more")
     first = stage.await_flow(end)
-    time.sleep(0.5)
+    time.sleep(0.5)  # the last answers are on the way
     found = grown(dropped, stage.dropped(stage.gwb))
     to_kernel = stage.xfrm_counter(stage.gwb, "XfrmInStateProtoError") - kernel
     lost = sum(not ping.answered for ping in stage.pings.between(begin, end))
@@ -92,7 +92,7 @@ def replay(stage, verdict):
         time.sleep(SPELL)
     end = stage.mark("no more")
     stage.await_flow(end)
-    time.sleep(0.5)
+    time.sleep(0.5)  # the last answers are on the way
     found = grown(dropped, stage.dropped(stage.gwb))
     by_window = stage.xfrm_counter(stage.gwb, "XfrmInStateSeqError") - kernel
     again = sum(begin <= at for at in stage.pings.read()[1])
