@@ -91,16 +91,17 @@ void Conductor::spread_faults() {
   for (const auto& [peer, one] : counterparts_) {
     std::vector<Reason> all;
     if (!judged_) all.push_back({"own_kernel", "its kernel's IPsec was not looked at yet"});
-    // The peer is told that there is one. What it is concerns who mends it, and stands in the status.
+    // The peer is told that there is one. What it is concerns who mends it, and stands in the
+    // status.
     for (const auto& [code, text] : faults_)
       all.push_back({"own_" + code, "this gateway is at fault itself: " + code});
     for (const xfrm::Difference& found : drift_) {
       const xfrm::Meaning& meant = xfrm::meaning(found.code);
       if (meant.severity != xfrm::Severity::breach) continue;
-      const auto whose = kernel_ ? kernel_->agreements().peer_of(found.tunnel) : std::nullopt;
-      if (whose && *whose != peer) continue;
+      if (whose(found).value_or(peer) != peer) continue;
+      const std::string code = awaited_.contains(found) ? "own_kernel" : "own_drift";
       if (all.size() < most_reasons)
-        all.push_back({"own_drift", as_text(std::string(meant.name) + ": " + found.sentence)});
+        all.push_back({code, as_text(std::string(meant.name) + ": " + found.sentence)});
     }
     one->set_faults(std::move(all));
   }
@@ -108,12 +109,30 @@ void Conductor::spread_faults() {
 
 // The kernel's.
 
+std::optional<std::string> Conductor::whose(const xfrm::Difference& found) const {
+  return kernel_ ? kernel_->agreements().peer_of(found.tunnel) : std::nullopt;
+}
+
+void Conductor::settle(const std::set<xfrm::Difference>& all) {
+  std::map<std::string, std::vector<xfrm::Difference>> breaches;
+  for (const xfrm::Difference& one : all) {
+    const auto peer = whose(one);
+    if (peer && xfrm::meaning(one.code).severity == xfrm::Severity::breach)
+      breaches[*peer].push_back(one);
+  }
+  std::erase_if(unsettled_, [&](const std::string& peer) { return !breaches.contains(peer); });
+  awaited_.clear();
+  for (const std::string& peer : unsettled_)
+    awaited_.insert(breaches[peer].begin(), breaches[peer].end());
+}
+
 void Conductor::on_drift(const std::set<xfrm::Difference>& all) {
+  settle(all);
   const auto tell = [this](EventKind kind, const xfrm::Difference& one) {
     const xfrm::Meaning& meant = xfrm::meaning(one.code);
     std::string text = as_text(one.sentence);
     if (kind == EventKind::drift && !meant.hint.empty()) text += "; " + std::string(meant.hint);
-    const bool breach = meant.severity == xfrm::Severity::breach;
+    const bool breach = meant.severity == xfrm::Severity::breach && !awaited_.contains(one);
     tools_.events->tell({breach || kind == EventKind::healed ? kind : EventKind::trouble, "",
                          std::string(meant.name), std::move(text)});
   };
@@ -152,8 +171,8 @@ void Conductor::tell_measured() {
 }
 
 bool Conductor::has_breach() const {
-  return std::ranges::any_of(drift_, [](const xfrm::Difference& one) {
-    return xfrm::meaning(one.code).severity == xfrm::Severity::breach;
+  return std::ranges::any_of(drift_, [this](const xfrm::Difference& one) {
+    return xfrm::meaning(one.code).severity == xfrm::Severity::breach && !awaited_.contains(one);
   });
 }
 
@@ -163,8 +182,8 @@ void Conductor::tell_found() {
   if (open) found_again_ = tools_.clock->boot() + found_again;
   tools_.desk->ask(
       tpm::Priority::extend,
-      [machine = tools_.machine, all = drift_](tpm::Device& device) {
-        return machine->found(device, all);
+      [machine = tools_.machine, all = drift_, awaited = awaited_](tpm::Device& device) {
+        return machine->found(device, all, awaited);
       },
       while_alive([this, open](const Result<void>& told) {
         registers_told(told);
@@ -212,11 +231,11 @@ void Conductor::reopen_registers() {
   reopen_again_.reset();
   tools_.desk->ask(
       tpm::Priority::extend,
-      [machine = tools_.machine, measured = newest_,
-       all = drift_](tpm::Device& device) -> Result<void> {
+      [machine = tools_.machine, measured = newest_, all = drift_,
+       awaited = awaited_](tpm::Device& device) -> Result<void> {
         CS_CHECK(machine->reopen(device));
         if (measured) CS_CHECK(machine->measured(device, *measured));
-        return machine->found(device, all);
+        return machine->found(device, all, awaited);
       },
       while_alive([this, newest = newest_](const Result<void>& told) {
         if (!told.ok()) {
@@ -252,6 +271,7 @@ void Conductor::use_kernel() {
   if (all.empty()) {
     kernel_.reset();
     drift_.clear();
+    awaited_.clear();
     clear_fault(kernel_fault);
     return;
   }

@@ -86,6 +86,8 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   [[nodiscard]] const std::set<xfrm::Difference>& drift() const noexcept { return drift_; }
   // Some of it lets pass what may not.
   [[nodiscard]] bool has_breach() const;
+  // Those of the drift that are none: a policy is in force that the kernel has not followed yet.
+  [[nodiscard]] const std::set<xfrm::Difference>& awaited() const noexcept { return awaited_; }
   [[nodiscard]] bool is_ready() const noexcept { return carriers_ != nullptr; }
   [[nodiscard]] Carriers* carriers() const noexcept { return carriers_.get(); }
   [[nodiscard]] KernelWatch* kernel() const noexcept { return kernel_.get(); }
@@ -115,6 +117,8 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   void unreachable(const std::string& peer, const std::string& why) override;
   void trouble(const Error& error) override;  // both
 
+  [[nodiscard]] std::optional<std::string> whose(const xfrm::Difference& found) const;
+  void settle(const std::set<xfrm::Difference>& all);
   void set_fault(const std::string& code, const Error& why);
   void clear_fault(const std::string& code);
   void spread_faults();
@@ -166,10 +170,14 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
 
   std::map<std::string, std::string> faults_;
   std::set<xfrm::Difference> drift_;
+  std::set<xfrm::Difference> awaited_;
+  // Peers with which the kernel's IPsec has not been as agreed since their policy came into force,
+  // or since keymsd began: an IKE daemon has to load it first.
+  std::set<std::string> unsettled_;
   std::optional<Hash> newest_;    // of the kernel's policies
   std::optional<Hash> measured_;  // the same, once the log has it
-  bool judged_ = false;  // by the kernel watch that is
-  bool called_ = false;  // the peers, for the first time
+  bool judged_ = false;           // by the kernel watch that is
+  bool called_ = false;           // the peers, for the first time
   std::optional<BootTime> kernel_again_;
   std::optional<BootTime> found_again_;
   std::optional<BootTime> reopen_again_;
@@ -177,7 +185,7 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::optional<BootTime> unlock_again_;
   std::optional<BootTime> fall_back_again_;
   std::optional<BootTime> tpm_again_;  // none: it is being looked at
-  WallTime noted_;  // of the clock, in the store
+  WallTime noted_;                     // of the clock, in the store
 
   std::map<std::string, std::uint32_t> numbers_;  // for nfq-signer
   std::unique_ptr<KernelWatch> kernel_;

@@ -123,6 +123,7 @@ void Conductor::use_counterparts(const std::vector<HeldPolicy>& in_force) {
   for (const HeldPolicy& held : in_force) {
     const std::string& peer = held.peer().ne_id;
     if (counterparts_.contains(peer)) continue;
+    unsettled_.insert(peer);
     const auto number =
         numbers_.try_emplace(peer, static_cast<std::uint32_t>(numbers_.size() + 1)).first;
     std::optional<PeerMemory> memory;

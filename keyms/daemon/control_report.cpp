@@ -79,7 +79,8 @@ std::string state_word(ControlState& state) {
   const Conductor* const conductor = conductor_of(state);
   if (conductor == nullptr) return "locked";
   if (conductor->counterparts().empty()) return "no_policy";
-  if (!conductor->faults().empty() || conductor->has_breach()) return "at_fault";
+  if (!conductor->faults().empty() || conductor->has_breach() || !conductor->awaited().empty())
+    return "at_fault";
   return conductor->is_ready() ? "ready" : "starting";
 }
 
@@ -162,6 +163,7 @@ json kernel_json(ControlState& state, const std::optional<KernelView>& view) {
       const xfrm::Meaning& meant = xfrm::meaning(one.code);
       drift.push_back({{"code", meant.name},
                        {"severity", xfrm::text(meant.severity)},
+                       {"awaited", conductor->awaited().contains(one)},
                        {"tunnel", one.tunnel},
                        {"sentence", as_text(one.sentence)},
                        {"hint", meant.hint}});
@@ -293,6 +295,7 @@ std::string summary_of(ControlState& state) {
                     std::to_string(conductor->counterparts().size()) + " peers attested";
   if (!conductor->faults().empty()) out += "; " + conductor->faults().begin()->second;
   if (conductor->has_breach()) out += "; drift: countersign status";
+  if (!conductor->awaited().empty()) out += "; the kernel's IPsec is not as agreed yet";
   return out;
 }
 

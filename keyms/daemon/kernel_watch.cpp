@@ -123,6 +123,7 @@ Result<void> KernelWatch::set_policies(const std::vector<CorePolicy>& policies) 
   pairs_ = std::move(stay);
   agreements_ = std::move(next);
   watcher_->judge_again();
+  drift_.reset();  // of other policies
   return {};
 }
 

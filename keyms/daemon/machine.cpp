@@ -375,8 +375,9 @@ Result<void> Machine::keep_note(tpm::Device& device, const std::string& name, co
   return unlocked.keep(row, value);
 }
 
-Result<void> Machine::found(tpm::Device& device, const std::set<xfrm::Difference>& all) {
-  return registers_->found(device, all);
+Result<void> Machine::found(tpm::Device& device, const std::set<xfrm::Difference>& all,
+                            const std::set<xfrm::Difference>& awaited) {
+  return registers_->found(device, all, awaited);
 }
 
 Result<void> Machine::measured(tpm::Device& device, const Hash& policies) {

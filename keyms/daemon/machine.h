@@ -140,7 +140,8 @@ class Machine {
   [[nodiscard]] Result<void> keep_note(tpm::Device& device, const std::string& name,
                                        const Bytes& value);
 
-  [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all);
+  [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all,
+                                   const std::set<xfrm::Difference>& awaited = {});
   [[nodiscard]] Result<void> measured(tpm::Device& device, const Hash& policies);
   // After an error of the registers, or a reset of the TPM.
   [[nodiscard]] Result<void> reopen(tpm::Device& device);

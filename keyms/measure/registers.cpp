@@ -179,11 +179,15 @@ Result<void> Registers::measured(tpm::Device& device, const Hash& policies) {
 }
 
 // What could not be told when it was found is told all the same, and healed if it has gone.
-Result<void> Registers::found(tpm::Device& device, const std::set<xfrm::Difference>& all) {
+Result<void> Registers::found(tpm::Device& device, std::set<xfrm::Difference> all,
+                              const std::set<xfrm::Difference>& awaited) {
   std::set<std::string> open;
   for (const Part* part : {&static_, &events_}) {
     for (const auto& [text, record] : part->story.drifts()) open.insert(text);
   }
+  std::erase_if(all, [&](const xfrm::Difference& one) {
+    return awaited.contains(one) && !open.contains(drift_text(one));
+  });
   const auto due = findings_.due(all, open, device.clock().boot());
   for (const auto& text : due) {
     if (owed_.size() < most_owed) owed_.insert(text);

@@ -65,7 +65,9 @@ class Registers {
   // All that differs now (xfrm::Watcher::drift()): what is new is drift, what has gone is healed,
   // in both logs; what could not be told is told after reopen(), even if it has gone by then. To be
   // called after each judging, and once a minute while there is drift.
-  [[nodiscard]] Result<void> found(tpm::Device& device, const std::set<xfrm::Difference>& all);
+  // `awaited`, of all: is no drift unless it stands open already.
+  [[nodiscard]] Result<void> found(tpm::Device& device, std::set<xfrm::Difference> all,
+                                   const std::set<xfrm::Difference>& awaited = {});
 
   [[nodiscard]] const RegisterStory& static_story() const noexcept { return static_.story; }
   [[nodiscard]] const RegisterStory& event_story() const noexcept { return events_.story; }

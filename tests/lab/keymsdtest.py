@@ -151,9 +151,9 @@ class KeymsdTest(labtest.LabTest):
         return done.out
 
     @classmethod
-    def agree(cls, change, version=1):
+    def agree(cls, change, version=1, connections="/etc/swanctl/swanctl.conf"):
         """A policy drawn from strongSwan's configuration, signed at both gateways, and carried from one to the other. Gives its path there."""
-        drawn = cls.countersign(cls.gwa, "policy", "from-swanctl", "/etc/swanctl/swanctl.conf", "--name", "lab",
+        drawn = cls.countersign(cls.gwa, "policy", "from-swanctl", connections, "--name", "lab",
                                 "--here", "gwa", "--here-key", cls.keys["gwa"], "--here-keymsd", WAN[4]["a"],
                                 "--there", "gwb", "--there-key", cls.keys["gwb"], "--there-keymsd", WAN[4]["b"])
         names = {part: cls.directory / f"{part}-{version}" for part in ("policy", "proposal", "agreement")}

@@ -9,10 +9,10 @@ import time
 from contextlib import contextmanager
 
 import labtest
-from keymsdtest import FIRST, HERE, AttestedTest, changed, pair
-from labtest import HOST_B
+from keymsdtest import FIRST, HERE, MARKS, AttestedTest, changed, pair, peer_of
+from labtest import HOST_B, WAN
 from lablib.paths import REPO
-from lablib.pcap import ESP
+from lablib.pcap import ESP, TCP, UDP
 from lablib.proc import run
 from test_tpm import read_pcrs
 
@@ -45,6 +45,12 @@ for i in $(seq 100); do [ -S /run/thief/vici ] && break; sleep 0.1; done
 SWANCTL_DIR=/run/thief/swanctl swanctl --load-all --uri unix:///run/thief/vici
 """
 THIEF_GONE = "systemctl stop thief; ip netns del thief; nft delete table ip thief; ip link del thief; rm -rf /run/thief"
+
+
+def host_tunnel(here, there):
+    """Between the gateways' own addresses, with what guards it; into a line of sed."""
+    lines = f"host {{ mode = transport\n local_ts = dynamic\n remote_ts = dynamic\n esp_proposals = aes256gcm16\n {MARKS}}}\n "
+    return (lines + f"host-guard {{ local_ts = {here}/32\n remote_ts = {there}/32\n mode = drop\n start_action = trap }}\n ").replace("\n", "\\n")
 
 
 class Attested(AttestedTest):
@@ -250,6 +256,41 @@ class Attested(AttestedTest):
                                                                                       "--as", "/usr/local/bin", late))])
         self.await_standing("granted", 60)
         self.await_flow()
+
+    def test_k_a_tunnel_between_the_gateways_themselves(self):
+        """The next version covers whatever one gateway sends to the other: attestation passes beside it, before there is an SA and after."""
+        now = self.peer(self.gwa)["policy"]
+        version = now["version"] + 1
+        self.on_both(self.draw_next)
+        terms = {**FIRST, "version": version}
+        agreement = self.agree(lambda text: changed(text, terms).replace(f"version = {version}", f'version = {version}\npredecessor = "{now["value"]}"'),
+                               version, f"{HERE}/next/swanctl.conf")
+        self.on_both(lambda gateway: self.countersign(gateway, "policy", "apply", agreement))
+        # The kernel does not follow yet: nothing passes, and that is no drift.
+        self.on_both(lambda gateway: self.await_status(gateway, lambda status: any(one["awaited"] for one in status["kernel"]["drift"])))
+        self.assertIn("NOT YET AS AGREED policy-missing gwb/host", self.gwa.run(["countersign", "status"], check=False).out)
+        self.assert_silence(self.hosta, HOST_B[4])
+        drifts = [self.gwa.run(["countersign", "log"]).out.count(" drift ")]
+        self.on_both(lambda gateway: gateway.run(["sh", "-c", f"cp {HERE}/next/swanctl.conf /etc/swanctl && swanctl --load-all"]))
+        self.await_standing("granted", 90)
+        self.await_flow()
+        drifts.append(self.gwa.run(["countersign", "log"]).out.count(" drift "))
+        self.assertEqual(drifts[0], drifts[1])
+
+        with self.wire("wana") as seen:
+            self.assertEqual(self.ping(self.gwa, WAN[4]["b"], count=10), 10)
+            runs = self.peer(self.gwb)["granted_runs"]
+            self.countersign(self.gwa, "attest", "gwb")
+            self.await_peer(self.gwb, lambda peer: peer["granted_runs"] > runs)
+        # What is no attestation, and no IKE, is in the tunnel.
+        kinds = {packet.proto for packet in seen}
+        self.assertEqual(kinds - {UDP}, {ESP, TCP})
+        self.assertGreaterEqual(sum(packet.proto == ESP for packet in seen), 20)
+
+    @staticmethod
+    def draw_next(gateway):
+        ours, theirs = (WAN[4][one] for one in (gateway.name[-1], peer_of(gateway)[-1]))
+        gateway.run(["sh", "-c", f"mkdir -p {HERE}/next && sed 's|net-guard {{|{host_tunnel(ours, theirs)}&|' /etc/swanctl/swanctl.conf > {HERE}/next/swanctl.conf"])
 
     @staticmethod
     def usr_list(gateway):

@@ -140,6 +140,18 @@ TEST_F(RegistersTest, WhatIsToldAgainIsExtendedOnce) {
   EXPECT_EQ(in_events(both).back(), "measured 8");
 }
 
+TEST_F(RegistersTest, WhatIsAwaitedIsNoDriftUnlessItStandsOpen) {
+  Registers both = get(open());
+  get(both.found(device, {extra, clear}, {clear}));
+  const Texts told{"drift " + extra_text};
+  EXPECT_EQ(in_events(both), told);
+  get(both.found(device, {extra, clear}, {extra, clear}));
+  EXPECT_EQ(in_events(both), told) << "what was drift is not healed by waiting for it";
+  get(both.found(device, {clear}, {clear}));
+  EXPECT_EQ(in_events(both), (Texts{"drift " + extra_text, "healing " + extra_text}));
+  EXPECT_EQ(in_static(both), begun_and(in_events(both)));
+}
+
 TEST_F(RegistersTest, DriftAndHealingAreInBothLogs) {
   {
     Registers both = get(open());

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "keyms/schedule/clock_guard.h"
-
 #include <gtest/gtest.h>
 
 #include <vector>
 
+#include "keyms/schedule/clock_guard.h"
 #include "keyms/schedule/life.h"
 #include "keyms/schedule/renewal.h"
 #include "tests/support/manual_clock.h"

@@ -80,8 +80,11 @@ void write_faults(const Json& status, std::ostream& out) {
   }
   for (const Json& found : list(part(status, "kernel"), "drift")) {
     const std::string tunnel = text(found, "tunnel");
-    out << (is_bad(found) ? "DRIFT " : "note ") << text(found, "code")
-        << (tunnel.empty() ? "" : " " + tunnel) << ": " << text(found, "sentence") << "\n";
+    const char* const what = found.value("awaited", false) ? "NOT YET AS AGREED "
+                             : is_bad(found)               ? "DRIFT "
+                                                           : "note ";
+    out << what << text(found, "code") << (tunnel.empty() ? "" : " " + tunnel) << ": "
+        << text(found, "sentence") << "\n";
     if (const std::string hint = text(found, "hint"); !hint.empty())
       out << "  to do: " << hint << "\n";
   }

@@ -4,7 +4,7 @@
 import struct
 from dataclasses import dataclass
 
-ESP, AH, UDP, ICMP, ICMP6 = 50, 51, 17, 1, 58
+ESP, AH, TCP, UDP, ICMP, ICMP6 = 50, 51, 6, 17, 1, 58
 ETHERTYPES = {0x0800: 4, 0x86DD: 6}
 
 
