@@ -39,9 +39,9 @@ def hello(name, opens_channels=True):
     return struct.pack(">BHB", HELLO, VERSION, int(opens_channels)) + text(name)
 
 
-def connect(channel, opened_by_peer, secret, peer, address):
+def connect(channel, opened_by_peer, secret, peer, address, certificate=b"", peer_certificate=b""):
     return (struct.pack(">BIBHBB", CONNECT, channel, int(opened_by_peer), PROTOCOL, PROTOCOL_VERSION, PROTOCOL_VERSION)
-            + bytes([len(secret)]) + secret + item(b"") + item(b"") + text(peer) + text(address))
+            + bytes([len(secret)]) + secret + item(certificate) + item(peer_certificate) + text(peer) + text(address))
 
 
 def data(channel, message):
@@ -73,6 +73,11 @@ class Channel:
     def __init__(self, stream, opened_by_peer, secret=None, peer=""):
         stream.setblocking(False)
         self.stream, self.opened_by_peer, self.secret, self.peer = stream, opened_by_peer, secret, peer
+        self.certificate = self.peer_certificate = b""
+        try:
+            self.address = "%s port %d" % stream.getpeername()[:2]
+        except OSError:
+            self.address = "who has gone already"
         self.number, self.received, self.unsent = None, b"", b""
         self.granted = self.closing = False
 
@@ -98,10 +103,14 @@ class Channel:
 
 
 class Carrier:
-    def __init__(self, service, listener, name="carrier.py"):
-        self.service = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.service.connect(str(service))
-        self.service.send(hello(name))
+    def __init__(self, service, listener, name="carrier.py", opens_channels=True):
+        """`service`: where its socket is, or one that is connected to it."""
+        if isinstance(service, socket.socket):
+            self.service = service
+        else:
+            self.service = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.service.connect(str(service))
+        self.service.send(hello(name, opens_channels))
         assert self.receive() == struct.pack(">BH", WELCOME, VERSION), "no welcome of this version"
         self.listener = listener
         self.channels, self.next_number = {}, 1
@@ -117,9 +126,13 @@ class Carrier:
 
     def run(self):
         while True:
-            for key, events in self.selector.select():
+            for key, events in self.selector.select(self.pause()):
                 if key.data(key.fileobj, events) is False:
                     return
+
+    def pause(self):
+        """How long it may wait for others; none: as long as they like."""
+        return None
 
     def watch(self, channel):
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.unsent else 0)
@@ -135,11 +148,14 @@ class Carrier:
     def start(self, channel):
         channel.number, self.next_number = self.next_number, self.next_number + 1
         self.channels[channel.number] = channel
-        self.service.send(connect(channel.number, channel.opened_by_peer, channel.secret, channel.peer,
-                                  "%s port %d" % channel.stream.getpeername()[:2]))
+        self.service.send(connect(channel.number, channel.opened_by_peer, channel.secret, channel.peer, channel.address,
+                                  channel.certificate, channel.peer_certificate))
 
     def forget(self, channel, pass_on=False):
         """Whatever was granted over it is revoked here."""
+        channel.granted = False
+        if channel.stream.fileno() < 0:
+            return
         if pass_on and channel.unsent:
             try:
                 channel.stream.settimeout(2)
@@ -149,7 +165,6 @@ class Carrier:
         if channel.stream in self.selector.get_map():
             self.selector.unregister(channel.stream)
         channel.stream.close()
-        channel.granted = False
 
     def end(self, channel, reason):
         """The peer's side has ended, or is ended by us; the service answers with a close of its own."""
@@ -169,6 +184,19 @@ class Carrier:
         else:
             self.end(channel, "peer_closed")
 
+    def carry(self, channel, message):
+        """From the service."""
+        self.to_peer(channel, message)
+
+    def deliver(self, channel, message):
+        """To the service."""
+        self.service.send(data(channel.number, message))
+
+    def greeted(self, channel, frame):
+        """The peer's first."""
+        channel.secret = frame
+        self.start(channel)
+
     def from_peer(self, channel, events):
         if events & selectors.EVENT_WRITE:
             if not channel.push():
@@ -184,11 +212,10 @@ class Carrier:
             got = b""
         channel.received += got
         for frame in channel.frames():
-            if channel.secret is None:
-                channel.secret = frame
-                self.start(channel)
+            if channel.number is None:
+                self.greeted(channel, frame)
             else:
-                self.service.send(data(channel.number, frame))
+                self.deliver(channel, frame)
         if not got:
             self.end(channel, "peer_closed")
         return None
@@ -209,8 +236,9 @@ class Carrier:
 
     def from_service(self, _service, _events):
         message = self.receive()
-        if not message:
-            return False
+        return self.take(message) if message else False
+
+    def take(self, message):
         kind = message[0]
         if kind == OPEN:
             self.open(message[1:])
@@ -227,7 +255,7 @@ class Carrier:
             if kind == DENY:  # it crossed our close, and is the service's own
                 del self.channels[number]
         elif kind == DATA:
-            self.to_peer(channel, rest)
+            self.carry(channel, rest)
         elif kind == GRANT:
             channel.granted = True
         elif kind == DENY:
