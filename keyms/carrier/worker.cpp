@@ -62,7 +62,8 @@ CarrierWorker::~CarrierWorker() {
 
 std::optional<BootTime> CarrierWorker::deadline() const noexcept {
   if (!connection_) return next_try_;
-  return connection_->deadline();
+  const BootTime silent = heard_ + silent_for;
+  return std::min(connection_->deadline().value_or(silent), silent);
 }
 
 Result<void> CarrierWorker::start() {
@@ -82,7 +83,7 @@ Result<void> CarrierWorker::start() {
   if (pid == 0) become_worker(sockets.theirs.get(), argv.data());
   pid_ = pid;
   connection_ = std::move(connection);
-  started_ = clock_->boot();
+  started_ = heard_ = clock_->boot();
   return {};
 }
 
@@ -141,6 +142,13 @@ Result<std::optional<FromCarrier>> CarrierWorker::receive() {
   if (!connection_) return std::nullopt;
   auto message = connection_->receive();
   if (!message.ok()) return ended(message.error());
+  const BootTime now = clock_->boot();
+  if (*message) {
+    heard_ = now;
+  } else if (now >= heard_ + silent_for) {
+    return ended({ErrorKind::timed_out,
+                  "nothing was heard of it for " + std::to_string(silent_for.count()) + " s"});
+  }
   CS_CHECK(feed());
   return message;
 }

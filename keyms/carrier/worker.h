@@ -32,6 +32,8 @@ class CarrierWorker {
  public:
   static constexpr std::chrono::milliseconds first_delay{100};
   static constexpr std::chrono::milliseconds last_delay{10'000};
+  // It sends its counters each ten seconds: one that says nothing for so long hangs, or lies.
+  static constexpr std::chrono::seconds silent_for{25};
   // Who lived so long is started anew without much delay.
   static constexpr std::chrono::seconds steady_after{30};
 
@@ -102,6 +104,7 @@ class CarrierWorker {
   std::optional<ServiceConnection> connection_;
   pid_t pid_ = -1;
   BootTime started_;
+  BootTime heard_;
   BootTime next_try_;
   std::chrono::milliseconds delay_ = first_delay;
 };

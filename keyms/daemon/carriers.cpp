@@ -140,8 +140,7 @@ bool Carriers::can_call() const {
 void Carriers::renew_channels(const Reason& why) {
   std::vector<std::pair<Key, std::string>> all;
   for (const auto& [key, channel] : channels_) {
-    if (key.carrier == the_worker && channel.told && !channel.closed)
-      all.emplace_back(key, channel.peer);
+    if (key.carrier == the_worker && channel.told) all.emplace_back(key, channel.peer);
   }
   for (const auto& [key, peer] : all) {
     send_last(key, carrier::Close{key.channel, for_carrier(why)});
@@ -152,7 +151,7 @@ void Carriers::renew_channels(const Reason& why) {
 template <class Message>
 void Carriers::send(const Key& key, const Message& message) {
   const auto found = channels_.find(key);
-  if (found == channels_.end() || found->second.closed) return;
+  if (found == channels_.end()) return;
   Result<void> sent;
   if (key.carrier == the_worker) {
     sent = worker_->send(message);
@@ -170,10 +169,11 @@ void Carriers::lose(std::uint32_t carrier, Error why) {
   lost_.push_back({carrier, gone, std::move(why)});
 }
 
+// Its number is free again when the carrier has answered, which the connection to it knows.
 template <class Message>
 void Carriers::send_last(const Key& key, Message message) {
   send(key, message);
-  if (const auto found = channels_.find(key); found != channels_.end()) found->second.closed = true;
+  channels_.erase(key);
 }
 
 void Carriers::take(std::uint32_t from, carrier::FromCarrier message) {
@@ -221,12 +221,13 @@ void Carriers::take_connect(std::uint32_t from, const carrier::Connect& message)
 
 void Carriers::announce(const Key& key, Channel& channel) {
   channel.told = true;
-  host_->channel_up(channel.peer, std::make_unique<Port>(*this, key, channel));
+  const std::string peer = channel.peer;  // who takes it may close it at once
+  host_->channel_up(peer, std::make_unique<Port>(*this, key, channel));
 }
 
 void Carriers::take_data(const Key& key, const carrier::Data& message) {
   const auto found = channels_.find(key);
-  if (found == channels_.end() || found->second.closed) return;
+  if (found == channels_.end()) return;
   Channel& channel = found->second;
   if (!channel.told) {
     // Who it is says the session; whether that is so, too: else anybody's channel would take the
@@ -243,7 +244,9 @@ void Carriers::take_data(const Key& key, const carrier::Data& message) {
     channel.peer = hello->from;
     announce(key, channel);
   }
-  const std::string peer = channel.peer;
+  const auto still = channels_.find(key);
+  if (still == channels_.end()) return;
+  const std::string peer = still->second.peer;
   host_->receive(peer, message.bytes);
 }
 
@@ -252,7 +255,7 @@ void Carriers::end(const Key& key, const Reason& why) {
   if (found == channels_.end()) return;
   const Channel channel = std::move(found->second);
   channels_.erase(found);
-  if (channel.told && !channel.closed) host_->channel_down(channel.peer, why);
+  if (channel.told) host_->channel_down(channel.peer, why);
 }
 
 void Carriers::end_all(std::uint32_t carrier, const Error& why) {

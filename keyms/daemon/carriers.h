@@ -86,8 +86,7 @@ class Carriers final : public LoopPart {
     Hash secret{};  // channel_of() it
     std::optional<Hash> certificate;
     std::optional<Hash> peer_certificate;
-    bool told = false;    // the host knows it
-    bool closed = false;  // by us
+    bool told = false;  // the host knows it
   };
   class Port;
 

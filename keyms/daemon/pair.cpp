@@ -87,6 +87,7 @@ void Pair::channel_up(std::unique_ptr<PairChannel> channel) {
   }
   channel_ =
       std::make_unique<Channel>(*this, *clock_, std::move(channel), std::move(terms).value());
+  calling_ = false;
   next_run_.reset();
   if (role() == Role::initiator) begin_run();
 }
@@ -100,6 +101,7 @@ void Pair::channel_down(const Reason& why) {
 }
 
 void Pair::unreachable() {
+  calling_ = false;
   if (!channel_ && role() == Role::initiator) next_run_ = clock_->boot() + call_again;
 }
 
@@ -410,6 +412,7 @@ std::optional<BootTime> Pair::deadline() const {
   const auto or_at = [&first](std::optional<BootTime> time) {
     if (time && (!first || *time < *first)) first = time;
   };
+  if (!closed_.empty()) or_at(clock_->boot());
   if (channel_) {
     or_at(channel_->run.deadline());
     const auto said = channel_->link.said();
@@ -451,6 +454,8 @@ void Pair::tick() {
   next_run_.reset();
   if (is_at_fault()) return;  // until it is mended
   if (!channel_) {
+    if (calling_) trouble("unreachable", Error(ErrorKind::timed_out, "nobody has answered a call"));
+    calling_ = true;
     next_run_ = now + most_call;
     host_->connect();
   } else if (channel_->run.state() == RunState::idle) {

@@ -227,6 +227,7 @@ class Pair final : private RunHost {
   const Clock* clock_;
   PairTerms terms_;
   std::unique_ptr<Channel> channel_;
+  bool calling_ = false;                          // and nobody has answered yet
   std::vector<std::unique_ptr<Channel>> closed_;  // gone when nothing of them is on the stack
   std::vector<Reason> own_faults_;
 

@@ -277,6 +277,10 @@ class Attested(AttestedTest):
         drifts.append(self.gwa.run(["countersign", "log"]).out.count(" drift "))
         self.assertEqual(drifts[0], drifts[1])
 
+        # The first one only brings the SA up.
+        deadline = time.monotonic() + 30
+        while self.ping(self.gwa, WAN[4]["b"], count=1, wait=1) == 0:
+            self.assertLess(time.monotonic(), deadline, "no ping is answered from gateway to gateway")
         with self.wire("wana") as seen:
             self.assertEqual(self.ping(self.gwa, WAN[4]["b"], count=10), 10)
             runs = self.peer(self.gwb)["granted_runs"]

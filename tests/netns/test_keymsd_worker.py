@@ -368,7 +368,7 @@ class DeafWorkers(WorkersThatDoNothing):
         self.await_done(self.a, "deaf")
         self.nothing_for(2, self.a)
         with self.subTest("it is told"):
-            wait_for(lambda: f"a word of it: {self.a.events()}", lambda: self.a.events(event="trouble") or self.a.events(event="attempt"), 20)
+            wait_for(lambda: f"a word of it: {self.a.events()}", lambda: self.a.events(event="trouble") or self.a.events(event="attempt"), 40)
         self.replaced(self.a)
 
 

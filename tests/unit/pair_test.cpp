@@ -435,6 +435,16 @@ TEST_F(Pairs, TriesAreFurtherApartTheLongerTheyFail) {
   // After 0, 1, 3, 7, 15, 31 seconds, then each 30.
   EXPECT_GE(berlin.connects, 7U);
   EXPECT_LE(berlin.connects, 10U);
+  EXPECT_EQ(berlin.last_code(), "unreachable") << "nobody has answered, and that is told";
+}
+
+TEST_F(Pairs, ChannelsThatComeAndGoAreForgottenInTheNextTurn) {
+  hamburg.pair.channel_up(std::make_unique<End>(*this, Role::responder, 1));
+  EXPECT_FALSE(hamburg.pair.deadline());
+  hamburg.pair.channel_down({"peer_closed", "it has gone"});
+  EXPECT_EQ(hamburg.pair.deadline(), clock.boot());
+  hamburg.pair.tick();
+  EXPECT_FALSE(hamburg.pair.deadline());
 }
 
 }  // namespace
