@@ -47,6 +47,10 @@ if(CS_SANITIZE)
   # FORTIFY hides from ASan what it intercepts, so the two exclude each other.
   add_compile_options(-fsanitize=${CS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${CS_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # What the sanitizer puts in makes it suspect the standard library's own code.
+    add_compile_options(-Wno-maybe-uninitialized)
+  endif()
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
   # Needs optimisation, hence not in Debug; distributions predefine another level.
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
