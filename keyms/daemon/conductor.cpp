@@ -117,8 +117,9 @@ void Conductor::settle(const std::set<xfrm::Difference>& all) {
   std::map<std::string, std::vector<xfrm::Difference>> breaches;
   for (const xfrm::Difference& one : all) {
     const auto peer = whose(one);
-    if (peer && xfrm::meaning(one.code).severity == xfrm::Severity::breach)
-      breaches[*peer].push_back(one);
+    if (!peer && one.code != xfrm::Code::socket_bypass) continue;
+    if (xfrm::meaning(one.code).severity == xfrm::Severity::breach)
+      breaches[peer.value_or(sockets)].push_back(one);
   }
   std::erase_if(unsettled_, [&](const std::string& peer) { return !breaches.contains(peer); });
   awaited_.clear();

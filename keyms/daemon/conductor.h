@@ -172,8 +172,10 @@ class Conductor final : public LoopPart, private KernelHost, private CarriersHos
   std::set<xfrm::Difference> drift_;
   std::set<xfrm::Difference> awaited_;
   // Peers with which the kernel's IPsec has not been as agreed since their policy came into force,
-  // or since keymsd began: an IKE daemon has to load it first.
-  std::set<std::string> unsettled_;
+  // or since keymsd began: an IKE daemon has to load it first. And `sockets`, while connections of
+  // the keymsd before may be closing: nobody's, and beside IPsec.
+  static constexpr const char* sockets = "";
+  std::set<std::string> unsettled_{sockets};
   std::optional<Hash> newest_;    // of the kernel's policies
   std::optional<Hash> measured_;  // the same, once the log has it
   bool judged_ = false;           // by the kernel watch that is

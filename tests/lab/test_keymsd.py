@@ -44,6 +44,8 @@ systemd-run --quiet --unit=thief -p Type=exec -E STRONGSWAN_CONF=/run/thief/stro
 for i in $(seq 100); do [ -S /run/thief/vici ] && break; sleep 0.1; done
 SWANCTL_DIR=/run/thief/swanctl swanctl --load-all --uri unix:///run/thief/vici
 """
+# By what has passed on the clock that nobody sets.
+CLOCK_BACK = "read now rest < /proc/uptime; read then rest < /run/then; date -s @$(( $(tail -n 1 /run/then) + ${now%.*} - ${then%.*} ))"
 THIEF_GONE = "systemctl stop thief; ip netns del thief; nft delete table ip thief; ip link del thief; rm -rf /run/thief"
 
 
@@ -290,6 +292,28 @@ class Attested(AttestedTest):
         kinds = {packet.proto for packet in seen}
         self.assertEqual(kinds - {UDP}, {ESP, TCP})
         self.assertGreaterEqual(sum(packet.proto == ESP for packet in seen), 20)
+
+        # What one says last does not reach the other any more, and waits in the kernel, beside IPsec and nobody's.
+        self.gwa.run(["systemctl", "stop", "keymsd"])
+        self.gwb.run(["systemctl", "restart", "keymsd"])
+        self.gwa.run(["systemctl", "start", "keymsd"])
+        self.await_standing("granted", 120)
+        self.assertEqual(self.gwb.run(["countersign", "log"]).out.count("socket-bypass"), 0)
+
+    def test_l_a_clock_set_ten_years_off_closes_and_is_told(self):
+        for years in (10, -10):
+            with self.subTest(years=years):
+                self.gwa.run(["sh", "-c", f"cat /proc/uptime > /run/then; date +%s >> /run/then; date -s '{years:+} years'"])
+                try:
+                    self.on_both(lambda gateway: self.await_peer(gateway, lambda peer: peer["standing"] == "closed"))
+                    self.assert_silence(self.hosta, HOST_B[4])
+                    told = self.gwa.run(["countersign", "status"], check=False).out
+                    self.assertIn("FAULT clock" if years < 0 else "closed", told)
+                finally:
+                    self.gwa.run(["sh", "-c", CLOCK_BACK])
+                self.assertIn("the clock jumped", self.gwa.run(["countersign", "events"]).out)
+                self.await_standing("granted", 90)
+                self.await_flow(60)
 
     @staticmethod
     def draw_next(gateway):
