@@ -13,7 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using cs::BootTime;
-using cs::ErrorKind;
 using cs::WallTime;
 using cs::keyms::ClockGuard;
 using cs::keyms::Life;
