@@ -104,6 +104,7 @@ class Reader {
     const Settings::Value* mode = child.value("mode");
     const std::string word = mode == nullptr ? "tunnel" : mode->text;
     if (word == "drop") {
+      CS_CHECK(refuse_dropping_all(child, *mode));
       note(child.line, name + " blocks in the kernel, which needs no agreement");
       return {};
     }
@@ -171,6 +172,19 @@ class Reader {
       out.push_back(*std::move(parsed));
     }
     return out;
+  }
+
+  // strongSwan resolves `dynamic` by the connection's addresses, and a child that drops has none.
+  Result<void> refuse_dropping_all(const Settings& child, const Settings::Value& mode) const {
+    for (const char* key : {"local_ts", "remote_ts"}) {
+      const Settings::Value* value = child.value(key);
+      if (value != nullptr && value->text.find("dynamic") == std::string::npos) continue;
+      return wrong(value == nullptr ? mode : *value,
+                   std::string(key) +
+                       " is dynamic: in a child of mode drop that is all traffic of this machine")
+          .with_hint("write the addresses");
+    }
+    return {};
   }
 
   Result<void> refuse_what_no_policy_has(const Settings& child) {

@@ -167,10 +167,23 @@ TEST(FromSwanctl, WhatAPolicyCannotSayIsRefusedWithItsLine) {
   EXPECT_NE(from_swanctl(any, "f", "", {}).error().message().find("not known"), std::string::npos);
 }
 
+TEST(FromSwanctl, AGuardThatWouldDropAllIsRefused) {
+  for (const char* selectors : {"", "local_ts = 10.1.0.0/16\n", "remote_ts = 10.2.0.0/16\n",
+                                "local_ts = dynamic\n remote_ts = 10.2.0.0/16\n",
+                                "local_ts = 10.1.0.0/16\n remote_ts = dynamic[tcp]\n"}) {
+    const auto drawn = from_swanctl(
+        swanctl("remote_ts = 10.2.0.0/16\n } guard { mode = drop\n " + std::string(selectors)), "f",
+        "", {});
+    ASSERT_FALSE(drawn.ok()) << selectors;
+    EXPECT_NE(drawn.error().message().find("all traffic of this machine"), std::string::npos);
+  }
+}
+
 TEST(FromSwanctl, SaysWhatItDoesNotKnow) {
   const Drawn drawn = get(
       from_swanctl(swanctl("remote_ts = 10.2.0.0/16\n interface = eth0\n esp_proposals = default\n "
-                           "} guard { mode = drop\n } dns { mode = "
+                           "} guard { mode = drop\n local_ts = 10.1.0.0/16\n remote_ts = "
+                           "10.2.0.0/16\n } dns { mode = "
                            "pass\n local_ts = 10.1.0.53/32\n remote_ts = 10.2.0.0/16,10.3.0.0/16\n",
                            "remote_addrs = %any\n frobnicate = 1\n"),
                    "f", "", {}));
