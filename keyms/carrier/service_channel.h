@@ -65,6 +65,9 @@ class ServiceConnection {
   Result<void> send(const Dial& message, UniqueFd socket);
   Result<void> flush() { return written(socket_.flush()); }
 
+  // Those that we have closed and the carrier has not answered are among them.
+  [[nodiscard]] std::size_t channels() const noexcept { return channels_.size(); }
+
   // When tick() will give up on who says no hello, or does not read.
   [[nodiscard]] std::optional<BootTime> deadline() const noexcept {
     return patience_.deadline(socket_);

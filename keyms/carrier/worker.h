@@ -58,6 +58,9 @@ class CarrierWorker {
   // It runs, has shut itself in, and said so.
   [[nodiscard]] bool agreed() const noexcept { return connection_ && connection_->agreed(); }
   [[nodiscard]] std::size_t room() const noexcept { return connection_ ? connection_->room() : 0; }
+  [[nodiscard]] std::size_t channels() const noexcept {
+    return connection_ ? connection_->channels() : 0;
+  }
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }  // -1: it does not run
 
   // Not while it has taken half of the last one: that half would be taken for a part of the next.

@@ -137,6 +137,11 @@ bool Carriers::can_call() const {
   return std::ranges::any_of(opens_, [](const auto& one) { return one.second; });
 }
 
+bool Carriers::has_channels() const noexcept {
+  return (worker_ && worker_->channels() > 0) ||
+         std::ranges::any_of(others_, [](const auto& one) { return one.second.channels() > 0; });
+}
+
 void Carriers::renew_channels(const Reason& why) {
   std::vector<std::pair<Key, std::string>> all;
   for (const auto& [key, channel] : channels_) {

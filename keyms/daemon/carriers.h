@@ -65,7 +65,8 @@ class Carriers final : public LoopPart {
   [[nodiscard]] bool worker_runs() const noexcept { return worker_ && worker_->agreed(); }
   // Who would make a channel is there.
   [[nodiscard]] bool can_call() const;
-  [[nodiscard]] bool has_channels() const noexcept { return !channels_.empty(); }
+  // Or has closed some, and no carrier has answered: what was said last may be on its way.
+  [[nodiscard]] bool has_channels() const noexcept;
   [[nodiscard]] std::size_t third_parties() const noexcept { return others_.size(); }
   // Of the worker, as it told last.
   [[nodiscard]] const carrier::Stats& stats() const noexcept { return stats_; }

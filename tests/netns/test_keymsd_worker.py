@@ -127,6 +127,17 @@ class FaithfulWorkers(WithWorkers):
                 self.assertNotIn(secret, carried)
 
 
+    def test_what_is_said_last_is_carried_before_it_ends(self):
+        self.agreed_and_granted(more=SHORT)
+        [pid] = self.a.workers()
+        os.kill(pid, signal.SIGSTOP)
+        self.a.daemon.terminate()
+        time.sleep(0.3)  # others want the processor, too
+        os.kill(pid, signal.SIGCONT)
+        self.a.stop()
+        self.await_event(self.b, 2, peer="berlin", event="denied", reason="stopping")
+
+
 class LyingWorkers(WithWorkers):
     modes = {"berlin": "liar", "hamburg": "liar", "kiel": "faithful"}
 

@@ -189,7 +189,7 @@ TEST_F(SessionTest, APolicyHoldsWhileOtherRegistersMove) {
   });
   int rebuilt = 0;
   // As long as it takes until they have met: they do in a few of fifty turns.
-  for (int i = 0; i < 50 || (i < 2000 && (rebuilt == 0 || extends <= 50)); ++i) {
+  for (int i = 0; i < 50 || (i < 50'000 && (rebuilt == 0 || extends <= 50)); ++i) {
     std::string plain;
     int attempts = 0;
     const auto done = with_policy(
