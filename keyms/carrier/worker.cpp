@@ -131,7 +131,11 @@ Result<void> CarrierWorker::kept(Result<void> result) {
 }
 
 Result<void> CarrierWorker::tick() {
-  if (connection_) return kept(connection_->tick());
+  if (connection_) {
+    if (clock_->boot() < heard_ + silent_for) return kept(connection_->tick());
+    return ended({ErrorKind::timed_out,
+                  "nothing was heard of it for " + std::to_string(silent_for.count()) + " s"});
+  }
   if (clock_->boot() < next_try_) return {};
   Result<void> started = start();
   if (started.ok()) return {};
@@ -142,13 +146,7 @@ Result<std::optional<FromCarrier>> CarrierWorker::receive() {
   if (!connection_) return std::nullopt;
   auto message = connection_->receive();
   if (!message.ok()) return ended(message.error());
-  const BootTime now = clock_->boot();
-  if (*message) {
-    heard_ = now;
-  } else if (now >= heard_ + silent_for) {
-    return ended({ErrorKind::timed_out,
-                  "nothing was heard of it for " + std::to_string(silent_for.count()) + " s"});
-  }
+  if (*message) heard_ = clock_->boot();
   CS_CHECK(feed());
   return message;
 }

@@ -248,10 +248,9 @@ void Carriers::take_data(const Key& key, const carrier::Data& message) {
     }
     channel.peer = hello->from;
     announce(key, channel);
+    if (!channels_.contains(key)) return;  // it was closed at once
   }
-  const auto still = channels_.find(key);
-  if (still == channels_.end()) return;
-  const std::string peer = still->second.peer;
+  const std::string peer = channel.peer;
   host_->receive(peer, message.bytes);
 }
 
@@ -291,20 +290,20 @@ void Carriers::run_worker() {
     if (!result.ok()) lose(the_worker, std::move(result).error());
     return worker_->fd() >= 0;
   };
-  if (!held(worker_->tick()) || !held(worker_->flush())) return;
-  if (waiting_ && worker_->takes_configuration()) {
-    const bool there = held(worker_->configure(std::move(*waiting_)));
-    waiting_.reset();
-    if (!there) return;
-  }
+  // First what it has said: who was not listened to has not been silent.
   for (std::size_t i = 0; i < most_taken && worker_->room() > most_answered; ++i) {
     auto message = worker_->receive();
     if (!message.ok()) {
       lose(the_worker, std::move(message).error());
       return;
     }
-    if (!*message) return;
+    if (!*message) break;
     take(the_worker, std::move(**message));
+  }
+  if (!held(worker_->tick()) || !held(worker_->flush())) return;
+  if (waiting_ && worker_->takes_configuration()) {
+    held(worker_->configure(std::move(*waiting_)));
+    waiting_.reset();
   }
 }
 

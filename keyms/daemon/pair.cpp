@@ -78,6 +78,7 @@ Result<RunTerms> Pair::run_terms(const PairChannel& channel) const {
 }
 
 void Pair::channel_up(std::unique_ptr<PairChannel> channel) {
+  calling_ = false;
   if (channel_) close_channel(reason("replaced", "a newer channel has come"), false);
   auto terms = run_terms(*channel);
   if (!terms.ok()) {
@@ -87,7 +88,6 @@ void Pair::channel_up(std::unique_ptr<PairChannel> channel) {
   }
   channel_ =
       std::make_unique<Channel>(*this, *clock_, std::move(channel), std::move(terms).value());
-  calling_ = false;
   next_run_.reset();
   if (role() == Role::initiator) begin_run();
 }
