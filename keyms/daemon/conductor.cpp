@@ -218,6 +218,8 @@ void Conductor::registers_told(const Result<void>& told) {
 
 // Of a TPM that is gone nobody knows whether it is the one that comes back.
 void Conductor::look_at_tpm() {
+  tpm_again_ = tools_.clock->boot() + look_at_tpm_every;
+  if (faults_.contains(registers_fault)) return;  // it is asked anyway, and what it says is told
   tpm_again_.reset();
   tools_.desk->ask(
       tpm::Priority::background, [](tpm::Device& device) { return device.look(); },
