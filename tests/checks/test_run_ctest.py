@@ -47,6 +47,13 @@ class Reporter(unittest.TestCase):
         self.assertIn("the cause", said[said.index("FAILED: bad"):])
         self.assertTrue(said.endswith("\n1 passed, 1 failed, 0 skipped\n"), said)
 
+    def test_the_last_lines_say_why(self):
+        _, said = self.report(("bad", "echo line; echo clang: error: the cause; echo where; seq 100; exit 3"), ("gone", None))
+        end = said.splitlines()[-12:]
+        self.assertIn("failed  bad", end)
+        self.assertIn("clang: error: the cause", end[end.index("failed  bad") + 1])
+        self.assertIn("failed  gone", end)
+
     def test_skipped_is_not_passed(self):
         code, said = self.report(("away", "echo SKIP: no TPM here; exit 77"), ("good", "exit 0"))
         self.assertEqual(code, 0)

@@ -6,6 +6,7 @@ ctest counts a skipped test among the passed ones, so the last line here is our 
 """
 
 import hashlib
+import itertools
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LINE = re.compile(r"^\s*\d+/\d+ Test\s+#\d+: (\S+) \.+\s*(.*?)\s+([\d.]+) sec")
 SKIP_WORDS = ("SKIP:", "MISSING TIER:")
+TELLING = re.compile(r"[Ee]rror: |: Failure$|Sanitizer")
 RULE = "=" * 72
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -68,6 +70,13 @@ def show_failures(cases):
         print(f"--- again, alone: scripts/test '^{case.get('name')}$'")
 
 
+def tell_again(case):
+    """What says most of a failure, for whoever sees only the end of what is printed here."""
+    lines = [line.strip() for line in (case.findtext("system-out") or "").splitlines() if line.strip()]
+    first = next((i for i, line in enumerate(lines) if TELLING.search(line)), -4)
+    print(f"failed  {case.get('name')}", *(f"        {line[:300]}" for line in lines[first:][:4]), sep="\n")
+
+
 def said_skip(case):
     """It ran and said so; a program that is not there is "skipped" to ctest too, and a failure here."""
     skipped = case.find("skipped")
@@ -105,7 +114,9 @@ def main():
     print()
     for case in skipped:
         print(f"skipped {case.get('name')}: {reason(case)}")
-    print("\n".join(summary))
+    print("\n".join(itertools.takewhile(lambda line: not line.startswith("The following tests"), summary)))
+    for case in failed + not_run:
+        tell_again(case)
     passed = len(cases) - len(failed) - len(skipped) - len(not_run)
     print(f"\n{passed} passed, {len(failed) + len(not_run)} failed, {len(skipped)} skipped")
     return code or (1 if failed or not_run or not passed else 0)
