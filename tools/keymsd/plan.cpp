@@ -35,9 +35,8 @@ void write_applied(const Json& plan, std::ostream& out) {
   if (const std::string until = text(plan, "confirm_by"); !until.empty()) {
     out << "UNDONE at " << until << " unless you type: countersign policy confirm " << peer << "\n";
   }
-  out << "The other gateway applies the same. Where a tunnel has changed, both load it now: "
-         "swanctl "
-         "--load-all. Then: countersign status --wait 60\n";
+  out << "The other gateway applies the same; both load what has changed: swanctl --load-all\n"
+         "Then: countersign status --wait 60\n";
 }
 
 // A verb that takes the agreement in a file.

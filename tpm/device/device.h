@@ -121,8 +121,8 @@ class Device {
   [[nodiscard]] Result<EsysHandle> resolve(const Handle& handle) const;
   // The same as the TPM's own number, for transceive().
   [[nodiscard]] Result<std::uint32_t> tpm_handle(const Handle& handle) const;
-  // The Name of what was adopted, or of a hierarchy. ESYS works it out anew each time, which takes
-  // it a tenth of a millisecond: so this keeps it, but for NV indices, whose Name changes.
+  // The Name of what was adopted, or of a hierarchy. ESYS works it out anew each time: so
+  // this keeps it, but for NV indices, whose Name changes.
   [[nodiscard]] Result<std::vector<std::uint8_t>> name_of(std::string_view asked,
                                                           EsysHandle entity);
   // For what a command has used up (a completed sequence): nothing is left to flush.

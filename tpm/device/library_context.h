@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // tpm2-tss 3 makes an OpenSSL library context for each hash, and with it loads OpenSSL's provider
-// anew: a third of a millisecond, a hundred times in one attestation. A program that has this file
-// gives it one context that stays.
+// anew, which is most of what an attestation costs the processor (tests/bench/keymsd_figures.py). A
+// program that has this file gives it one context that stays.
 #pragma once
 
 #include <cstdint>
