@@ -30,6 +30,11 @@ function(cs_compile_quickly)
   endif()
 endfunction()
 
+# The demo preset compiles a library's files as one; not these, whose anonymous namespaces have a name that is in another one's, too.
+function(cs_compile_alone)
+  set_source_files_properties(${ARGN} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
 # Position independent executables: compile and link.
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 include(CheckPIESupported)

@@ -13,7 +13,7 @@ import signertest
 from labtest import HOST_B, LAN, WAN
 from lablib.paths import REPO
 from lablib.proc import run
-from test_strongswan import certificates, start
+import test_strongswan
 
 BUILD = Path(os.environ.get("CS_BUILD", REPO / "build/dev"))
 HERE = "/usr/local/share/countersign"  # where the guests have what we push
@@ -51,6 +51,8 @@ install -D -m 0644 {HERE}/strongswan.conf /etc/systemd/system/strongswan.service
 install -D -m 0644 {HERE}/wait.conf /etc/systemd/system/countersign-rules.service.d/wait.conf
 install -D -m 0644 -t /etc/countersign {HERE}/nfq-signer.toml {HERE}/approver.pem
 systemctl daemon-reload
+systemctl start strongswan
+swanctl --load-all
 """
 TEAR_DOWN = f"""
 systemctl disable --now {UNITS}
@@ -102,18 +104,17 @@ class KeymsdTest(labtest.LabTest):
 
     @classmethod
     def prepare(cls):
-        """What is made on this machine: IKE's certificates, an approver's key."""
+        """What is made on this machine: IKE's certificates, an approver's key, programs to install."""
         cls.scratch = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.scratch.cleanup)
         cls.directory = Path(cls.scratch.name)
-        certificates(cls.directory)
+        test_strongswan.certificates(cls.directory)
         run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", f"{cls.directory}/approver.key"])
         run(["openssl", "pkey", "-in", f"{cls.directory}/approver.key", "-pubout", "-out", f"{cls.directory}/approver.pem"])
+        labtest.slim([BUILD / program for program in PROGRAMS], cls.directory)
 
     @classmethod
     def install(cls, gateway):
-        for program, directory in PROGRAMS.items():
-            labtest.push_programs(gateway, [BUILD / program], directory)
         side, other = gateway.name[-1], peer_of(gateway)[-1]
         here = cls.directory / f"{gateway.name}-files"
         here.mkdir()
@@ -122,12 +123,14 @@ class KeymsdTest(labtest.LabTest):
         (here / "wait.conf").write_text(WAIT_FOR_WAN)
         signer = (REPO / "nfq-signer/nfq-signer.toml").read_text()
         (here / "nfq-signer.toml").write_text(signer + f'\n[[tunnel]]\npeer = "{WAN[4][other]}"\ninner = ["{LAN[4][other]}"]\n')
-        gateway.push([*here.iterdir(), BUILD / "nfq-signer/nfq-signer.service", BUILD / "keyms/keymsd.service",
+        files = {HERE: [*here.iterdir(), BUILD / "nfq-signer/nfq-signer.service", BUILD / "keyms/keymsd.service",
                       REPO / "nfq-signer/countersign.sysusers", REPO / "keyms/daemon/strongswan.conf",
-                      REPO / "tests/lab/gate_clock.pl", cls.directory / "approver.pem"], HERE)
+                      REPO / "tests/lab/gate_clock.pl", cls.directory / "approver.pem"]}
+        files |= test_strongswan.files(gateway, peer_of(gateway), cls.directory, WAN[4][other], MARKS + guard(LAN[4][side], LAN[4][other]))
+        for directory in set(PROGRAMS.values()):
+            files[directory] = [cls.directory / Path(program).name for program in PROGRAMS if PROGRAMS[program] == directory]
+        gateway.place(files)
         gateway.run(["sh", "-c", INSTALL])
-        more = MARKS + guard(LAN[4][side], LAN[4][other])
-        start(gateway, peer_of(gateway), cls.directory, WAN[4][other], more)
 
     @classmethod
     def uninstall(cls, gateway):

@@ -104,13 +104,17 @@ def ip(node, lines):
     node.run(["sh", "-c", "ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND"])
 
 
+def slim(programs, directory):
+    """Copies there without what a debugger wants, which is most of them."""
+    copies = [Path(directory) / Path(program).name for program in programs]
+    for program, copy in zip(programs, copies):
+        run(["strip", "-o", str(copy), str(program)])
+    return copies
+
+
 def push_programs(node, programs, directory):
-    """Without what a debugger wants, which is most of them."""
     with tempfile.TemporaryDirectory() as scratch:
-        slim = [Path(scratch) / Path(program).name for program in programs]
-        for program, copy in zip(programs, slim):
-            run(["strip", "-o", str(copy), str(program)])
-        node.push(slim, directory)
+        node.push(slim(programs, scratch), directory)
 
 
 def key(size):

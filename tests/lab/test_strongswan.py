@@ -49,17 +49,19 @@ def certificates(directory):
                 "-extfile", f"{name}.ext", "-days", "2", "-out", f"{name}.pem")
 
 
-def start(gateway, peer, directory, remote, more=""):
-    """strongSwan with a tunnel between the LANs; `more`: further lines for its child."""
+def files(gateway, peer, directory, remote, more=""):
+    """What Endpoint.place() takes: strongSwan's tunnel between the LANs; `more`: further lines for its child."""
     side, other = gateway.name[-1], peer[-1]
     configuration = directory / gateway.name / "swanctl.conf"
     configuration.parent.mkdir()
     configuration.write_text(CONFIGURATION.format(
         local=WAN[4][side], remote=remote, name=gateway.name, peer=peer, local_ts=LAN[4][side], remote_ts=LAN[4][other], more=more))
-    gateway.push([configuration], "/etc/swanctl")
-    gateway.push([directory / "ca.pem"], "/etc/swanctl/x509ca")
-    gateway.push([directory / f"{gateway.name}.pem"], "/etc/swanctl/x509")
-    gateway.push([directory / f"{gateway.name}.key"], "/etc/swanctl/private")
+    return {"/etc/swanctl": [configuration], "/etc/swanctl/x509ca": [directory / "ca.pem"],
+            "/etc/swanctl/x509": [directory / f"{gateway.name}.pem"], "/etc/swanctl/private": [directory / f"{gateway.name}.key"]}
+
+
+def start(gateway, peer, directory, remote, more=""):
+    gateway.place(files(gateway, peer, directory, remote, more))
     gateway.run(["systemctl", "start", "strongswan"])
     gateway.run(["swanctl", "--load-all"])
 

@@ -10,11 +10,11 @@
 namespace cs::verbs {
 namespace {
 
-constexpr const char* statuses =
+constexpr const char* list_statuses =
     "Exit status: 0 done, 2 the command line is wrong, 3 a file could not be read or is not what "
     "it should be.\n";
 
-void add_make(CLI::App& family, Chosen& chosen) {
+void add_make_list(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<digest_list::MakeOptions>();
   CLI::App& command =
       *family.add_subcommand("make", "Print a list of every file below a directory, unsigned");
@@ -31,14 +31,14 @@ void add_make(CLI::App& family, Chosen& chosen) {
   command.footer(
       "By the SHA-256 of what is in them; symbolic links are not followed. Make it of an image you "
       "trust, not of a gateway that runs.\n" +
-      std::string(statuses) +
+      std::string(list_statuses) +
       "  countersign digest-list make --name debian-12 --as /usr image/usr > list");
   when_chosen(command, chosen, [options] {
     return static_cast<int>(digest_list::make(*options, std::cout, std::cerr));
   });
 }
 
-void add_sign(CLI::App& family, Chosen& chosen) {
+void add_sign_list(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<digest_list::SignOptions>();
   CLI::App& command = *family.add_subcommand("sign", "Print a list, signed");
   command.add_option("LIST", options->list, "The list; a signature it has is replaced")
@@ -50,13 +50,14 @@ void add_sign(CLI::App& family, Chosen& chosen) {
   command.footer(
       "The key belongs off the gateways: who has it says which files may run on them. A policy "
       "names it by the SHA-256 that `countersign digest-list check` shows.\n" +
-      std::string(statuses) + "  countersign digest-list sign --key list.key list > list.signed");
+      std::string(list_statuses) +
+      "  countersign digest-list sign --key list.key list > list.signed");
   when_chosen(command, chosen, [options] {
     return static_cast<int>(digest_list::sign(*options, std::cout, std::cerr));
   });
 }
 
-void add_check(CLI::App& family, Chosen& chosen) {
+void add_check_list(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<digest_list::CheckOptions>();
   CLI::App& command = *family.add_subcommand("check", "Tell what a list is, and who signed it");
   command.add_option("LIST", options->list, "The list")->type_name("LIST")->required();
@@ -78,9 +79,9 @@ void add_digest_list(CLI::App& program, Chosen& chosen) {
   CLI::App& family = *program.add_subcommand(
       "digest-list", "Make and sign lists of the files that may be used on a gateway");
   family.require_subcommand(1);
-  add_make(family, chosen);
-  add_sign(family, chosen);
-  add_check(family, chosen);
+  add_make_list(family, chosen);
+  add_sign_list(family, chosen);
+  add_check_list(family, chosen);
 }
 
 }  // namespace cs::verbs

@@ -10,7 +10,7 @@
 namespace cs::verbs {
 namespace {
 
-constexpr const char* statuses =
+constexpr const char* gate_statuses =
     "Exit status: 0 done, 2 the command line is wrong, 3 it could not be done: the gate is as it "
     "was, or closed.\n";
 
@@ -57,7 +57,7 @@ void add_set_up(CLI::App& family, Chosen& chosen) {
       "Closed means that none of a peer's ESP and AH, bare or in UDP, comes in or goes out, and "
       "that none of it reaches nfq-signer. All else passes. One that is there already and was made "
       "with the same options stays as it is, open where it is open.\n" +
-      std::string(statuses) +
+      std::string(gate_statuses) +
       "  countersign gate set-up --peer branch=192.0.2.2,2001:db8::2 --ike");
   when_chosen(command, chosen, [set] {
     for (auto& peer : set->options.config.peers) peer.ike = set->ike;
@@ -67,7 +67,7 @@ void add_set_up(CLI::App& family, Chosen& chosen) {
   });
 }
 
-void add_show(CLI::App& family, Chosen& chosen) {
+void add_show_gate(CLI::App& family, Chosen& chosen) {
   const auto json = std::make_shared<bool>(false);
   CLI::App& command =
       *family.add_subcommand("show", "Tell who the gate is open to, and what it counted");
@@ -109,7 +109,7 @@ void add_open(CLI::App& family, Chosen& chosen) {
   command.footer(
       "keymsd closes it again when it next judges the peer. What nfq-signer demands and the marks "
       "of SAs hold all the same.\n" +
-      std::string(statuses) + "  countersign gate open --without-attestation branch");
+      std::string(gate_statuses) + "  countersign gate open --without-attestation branch");
   when_chosen(command, chosen,
               [open] { return static_cast<int>(gate::open(open->options, std::cout, std::cerr)); });
 }
@@ -124,7 +124,7 @@ void add_close(CLI::App& family, Chosen& chosen) {
       *family.add_subcommand("close", "Drop a peer's IPsec, and forget the SAs that were admitted");
   CLI::Option* peer = command.add_option("PEER", close->peer, "The peer, by its name");
   command.add_flag("--all", close->all, "Every peer; fine where there is no gate")->excludes(peer);
-  command.footer(std::string(statuses) + "  countersign gate close branch");
+  command.footer(std::string(gate_statuses) + "  countersign gate close branch");
   command.callback([close, &chosen] {
     if (close->peer.empty() && !close->all) throw CLI::RequiredError("PEER or --all");
     chosen.run = [close] {
@@ -136,7 +136,7 @@ void add_close(CLI::App& family, Chosen& chosen) {
 
 void add_remove(CLI::App& family, Chosen& chosen) {
   CLI::App& command = *family.add_subcommand("remove", "Take the gate away: all IPsec passes");
-  command.footer(std::string(statuses) + "  countersign gate remove");
+  command.footer(std::string(gate_statuses) + "  countersign gate remove");
   when_chosen(command, chosen, [] { return static_cast<int>(gate::remove(std::cout, std::cerr)); });
 }
 
@@ -147,7 +147,7 @@ void add_gate(CLI::App& program, Chosen& chosen) {
       *program.add_subcommand("gate", "Look at and work the gate for the peers' IPsec, as root");
   family.require_subcommand(1);
   add_set_up(family, chosen);
-  add_show(family, chosen);
+  add_show_gate(family, chosen);
   add_open(family, chosen);
   add_close(family, chosen);
   add_remove(family, chosen);

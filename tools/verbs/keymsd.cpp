@@ -12,7 +12,7 @@ namespace {
 
 using inspect::console;
 
-constexpr const char* statuses =
+constexpr const char* keymsd_statuses =
     "Exit status: 0 done, 1 keymsd refuses, 2 the command line is wrong, 3 keymsd does not answer "
     "(systemctl start keymsd).\n";
 constexpr const char* granted_statuses =
@@ -99,7 +99,7 @@ void add_certs(CLI::App& program, Chosen& chosen) {
   CLI::App& command = *program.add_subcommand(
       "certs", "Tell this endpoint's certificate and the session keys, and when each ends");
   add_asking(command, *asking);
-  command.footer(std::string(statuses) + "  countersign certs");
+  command.footer(std::string(keymsd_statuses) + "  countersign certs");
   when_chosen(command, chosen,
               [asking] { return static_cast<int>(keymsd::certs(*asking, console())); });
 }
@@ -134,8 +134,8 @@ void add_events(CLI::App& program, Chosen& chosen) {
   command.add_option("--peer", options->peer, "Only what concerns this peer")->type_name("NEID");
   add_socket(command, options->asking.socket);
   command.add_flag("--json", options->asking.json, "Each in a line of JSON");
-  command.footer("The journal has the same: `journalctl -u keymsd`.\n" + std::string(statuses) +
-                 "  countersign events --follow --peer hamburg-1");
+  command.footer("The journal has the same: `journalctl -u keymsd`.\n" +
+                 std::string(keymsd_statuses) + "  countersign events --follow --peer hamburg-1");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(keymsd::events(*options, console())); });
 }
@@ -150,7 +150,7 @@ void add_acknowledge(CLI::App& program, Chosen& chosen) {
   command.footer(
       "Ask the other operator first what happened: `countersign explain` tells what was "
       "seen.\n" +
-      std::string(statuses) + "  countersign acknowledge hamburg-1");
+      std::string(keymsd_statuses) + "  countersign acknowledge hamburg-1");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(keymsd::acknowledge(*options, console())); });
 }
@@ -167,7 +167,8 @@ void add_deny(CLI::App& program, Chosen& chosen) {
                                                : std::string();
       });
   add_asking(command, options->asking, false);
-  command.footer(std::string(statuses) + "  countersign deny hamburg-1 \"gateway was stolen\"");
+  command.footer(std::string(keymsd_statuses) +
+                 "  countersign deny hamburg-1 \"gateway was stolen\"");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(keymsd::deny(*options, console())); });
 }

@@ -47,7 +47,7 @@ void add_ports(CLI::App& command, std::vector<std::uint16_t>& ports, std::uint16
       ->check(CLI::Range(1, 65535));
 }
 
-void add_sign(CLI::App& family, Chosen& chosen) {
+void add_sign_packet(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<packet::SignOptions>();
   CLI::App& command = *family.add_subcommand("sign", "Sign each ESP and AH packet of a capture");
   command.add_option("--key", options->key, "The private key: yours, and of mode 0600 or stricter")
@@ -120,7 +120,7 @@ void add_verify(CLI::App& family, Chosen& chosen) {
   });
 }
 
-void add_make(CLI::App& family, Chosen& chosen) {
+void add_make_key(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<packet::MakeKeyOptions>(
       packet::MakeKeyOptions{packet::fresh_record(chosen.clock), {}});
   KeyRecord& record = options->record;
@@ -175,14 +175,14 @@ void add_packet(CLI::App& program, Chosen& chosen) {
       "headers, times and what follows the IP packet (padding) stay as they are; the snaplen told "
       "is at least 262144, as `tcpdump`(8) has it. A packet that is neither ESP nor AH passes "
       "unchanged and is counted.");
-  add_sign(family, chosen);
+  add_sign_packet(family, chosen);
   add_verify(family, chosen);
 }
 
 void add_key(CLI::App& program, Chosen& chosen) {
   CLI::App& family = *program.add_subcommand("key", "Make keys for `packet`, or to try the engine");
   family.require_subcommand(1);
-  add_make(family, chosen);
+  add_make_key(family, chosen);
 }
 
 }  // namespace cs::verbs

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* a_policy =
     "A core policy: its text, its encoding, or a proposal or agreement";
-constexpr const char* statuses =
+constexpr const char* policy_statuses =
     "Exit status: 0 it is good, 1 the policy is refused, 2 the command line is wrong, 3 a file "
     "could not be read.\n";
 
@@ -161,7 +161,7 @@ void add_from_kernel(CLI::App& family, Chosen& chosen) {
   });
 }
 
-void add_check(CLI::App& family, Chosen& chosen) {
+void add_check_policy(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<policy::FileOptions>();
   CLI::App& command = *family.add_subcommand(
       "check", "Tell whether a core policy can be kept, and what is weak in it");
@@ -171,12 +171,12 @@ void add_check(CLI::App& family, Chosen& chosen) {
                              "value is what both gateways compare; its digits are for people to "
                              "read aloud. Of a proposal or agreement it is told who has signed "
                              "it.\n") +
-                 statuses + "  countersign policy check policy.toml");
+                 policy_statuses + "  countersign policy check policy.toml");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(policy::check(*options, inspect::console())); });
 }
 
-void add_show(CLI::App& family, Chosen& chosen) {
+void add_show_policy(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<policy::FileOptions>();
   CLI::App& command =
       *family.add_subcommand("show", "Write out a core policy with every field as text");
@@ -184,7 +184,7 @@ void add_show(CLI::App& family, Chosen& chosen) {
   command.add_flag("--json", options->json, "The same fields in JSON");
   command.footer(std::string("What comes out can be edited and read again: what is told beside the "
                              "policy stands in comments.\n") +
-                 statuses + "  countersign policy show agreement.cbor");
+                 policy_statuses + "  countersign policy show agreement.cbor");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(policy::show(*options, inspect::console())); });
 }
@@ -216,7 +216,7 @@ void add_encode(CLI::App& family, Chosen& chosen) {
   command.add_option("--out", options->out, "Where its encoding goes: CBOR")
       ->type_name("FILE")
       ->required();
-  command.footer(std::string("The value is the SHA-256 of the encoding.\n") + statuses +
+  command.footer(std::string("The value is the SHA-256 of the encoding.\n") + policy_statuses +
                  "  countersign policy encode --out policy.cbor policy.toml");
   when_chosen(command, chosen,
               [options] { return static_cast<int>(policy::encode(*options, inspect::console())); });
@@ -231,8 +231,8 @@ void add_policy(CLI::App& program, Chosen& chosen) {
   add_new(family, chosen);
   add_from_swanctl(family, chosen);
   add_from_kernel(family, chosen);
-  add_check(family, chosen);
-  add_show(family, chosen);
+  add_check_policy(family, chosen);
+  add_show_policy(family, chosen);
   add_diff(family, chosen);
   add_encode(family, chosen);
   add_agreed(family, chosen);

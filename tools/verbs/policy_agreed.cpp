@@ -13,7 +13,7 @@ namespace {
 using inspect::console;
 using keymsd::AgreementOptions;
 
-constexpr const char* statuses =
+constexpr const char* agreed_statuses =
     "Exit status: 0 done, 1 refused, by keymsd or for what the file says, 2 the command line is "
     "wrong, 3 keymsd does not answer (systemctl start keymsd), or a file cannot be read or "
     "written.\n";
@@ -45,7 +45,7 @@ void add_propose(CLI::App& family, Chosen& chosen) {
       ->type_name("FILE")
       ->required();
   command.footer("keymsd signs only what names this gateway with its own attestation key.\n" +
-                 std::string(statuses) +
+                 std::string(agreed_statuses) +
                  "  countersign policy propose --out berlin-hamburg.cbor policy.toml");
 }
 
@@ -64,7 +64,7 @@ void add_agree(CLI::App& family, Chosen& chosen) {
   command.footer(
       "It shows the policy and what it changes, and asks for the digits: have them read aloud by "
       "who made the policy, by telephone, say, and not sent with the file.\n" +
-      std::string(statuses) + "  countersign policy agree berlin-hamburg.cbor");
+      std::string(agreed_statuses) + "  countersign policy agree berlin-hamburg.cbor");
 }
 
 void add_plan(CLI::App& family, Chosen& chosen) {
@@ -74,7 +74,7 @@ void add_plan(CLI::App& family, Chosen& chosen) {
                keymsd::plan);
   command.add_option("FILE", options->file, an_agreement)->type_name("FILE")->required();
   add_json(command, *options);
-  command.footer("Nothing is changed.\n" + std::string(statuses) +
+  command.footer("Nothing is changed.\n" + std::string(agreed_statuses) +
                  "  countersign policy plan berlin-hamburg.cbor");
 }
 
@@ -103,7 +103,7 @@ void add_apply(CLI::App& family, Chosen& chosen) {
   command.footer(
       "A gateway only goes forward: so what it falls back to is agreed beforehand, too, as the "
       "version after.\n" +
-      std::string(statuses) +
+      std::string(agreed_statuses) +
       "  countersign policy apply --confirm-within 5m --fallback v4.cbor v3.cbor");
 }
 
@@ -114,7 +114,7 @@ void add_peer_verb(CLI::App& family, Chosen& chosen, const std::string& name,
   CLI::App& command = add_verb(family, chosen, name, summary, options, work);
   command.add_option("PEER", options->peer, "The other gateway, by its NeID")->required();
   add_json(command, *options);
-  command.footer(text + statuses + "  countersign policy " + name + " hamburg-1");
+  command.footer(text + agreed_statuses + "  countersign policy " + name + " hamburg-1");
 }
 
 void add_rollback(CLI::App& family, Chosen& chosen) {
@@ -132,7 +132,7 @@ void add_rollback(CLI::App& family, Chosen& chosen) {
     chosen.run = [options] { return static_cast<int>(keymsd::roll_back(*options, console())); };
   });
   add_json(command, *options);
-  command.footer(std::string(statuses) + "  countersign policy rollback hamburg-1");
+  command.footer(std::string(agreed_statuses) + "  countersign policy rollback hamburg-1");
 }
 
 }  // namespace

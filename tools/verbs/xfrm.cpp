@@ -10,7 +10,7 @@
 namespace cs::verbs {
 namespace {
 
-void add_show(CLI::App& family, Chosen& chosen) {
+void add_show_state(CLI::App& family, Chosen& chosen) {
   const auto options = std::make_shared<xfrm::ShowOptions>();
   CLI::App& command =
       *family.add_subcommand("show", "Tell the policies and SAs of the kernel, without their keys");
@@ -72,7 +72,7 @@ void add_watch(CLI::App& family, Chosen& chosen) {
 void add_xfrm(CLI::App& program, Chosen& chosen) {
   CLI::App& family = *program.add_subcommand("xfrm", "Look at the IPsec this kernel does");
   family.require_subcommand(1);
-  add_show(family, chosen);
+  add_show_state(family, chosen);
   add_watch(family, chosen);
 }
 

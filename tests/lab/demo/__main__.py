@@ -31,6 +31,7 @@ environment: CS_LAB names the lab (default 'demo'), CS_BUILD a build to show as 
 
 def options():
     parser = argparse.ArgumentParser(prog="scripts/demo", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", action="store_true", help=argparse.SUPPRESS)  # scripts/demo asks for it
     parser.add_argument("--keep", action="store_true", help="leave the lab as it is at the end, to look around in")
     parser.add_argument("--out", type=Path, default=Path("demo-report"), metavar="DIR",
                         help="where report.html, verdicts.json and the captures go (default demo-report)")
@@ -43,12 +44,11 @@ def interrupt(number, _):
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def show(out, progress):
+def show(wanted, progress):
     """Plays it all; gives the stage and the verdicts."""
-    shown, build = stage.Stage(out, progress), None
+    shown, build = stage.Stage(wanted.out, progress), stage.Build(progress) if wanted.build else None
     try:
-        if "CS_BUILD" not in os.environ:
-            build = stage.Build(progress)
+        if build:
             build.start()
         shown.set_up(build)
         verdicts = list(scenes.play(shown))
@@ -79,7 +79,7 @@ def main():
     if lab.home.exists():
         raise LabError(f"lab '{lab.name}' is up, kept by --keep or left by a demo that was killed; first: scripts/lab --name {lab.name} down")
     try:
-        shown, verdicts = show(wanted.out, Progress())
+        shown, verdicts = show(wanted, Progress())
         passed = write(shown, verdicts, time.monotonic() - begun)
     except BaseException:
         wanted.keep = False

@@ -87,19 +87,25 @@ class Endpoint:
 
     def push(self, sources, directory, limit=DEFAULT_LIMIT):
         """Files and directories of this machine into `directory` on the node (made if missing)."""
-        unpack = ["sh", "-c", 'mkdir -p "$1" && tar -x --no-same-owner -C "$1"', "sh", str(directory)]
-        process = self.popen(unpack, limit, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.place({directory: sources}, limit)
+
+    def place(self, files, limit=DEFAULT_LIMIT):
+        """The same into several: directory → sources. One connection costs as much as the other."""
+        root, = {Path(directory).anchor or "." for directory in files}
+        what = "; ".join(f"{', '.join(map(str, sources))} to {directory}" for directory, sources in files.items())
+        process = self.popen(["tar", "-x", "--no-same-owner", "-C", root], limit, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             with tarfile.open(fileobj=process.stdin, mode="w|", dereference=True) as archive:
-                for source in sources:
-                    archive.add(source, arcname=Path(source).resolve().name)
+                for directory, sources in files.items():
+                    for source in sources:
+                        archive.add(source, arcname=Path(directory) / Path(source).resolve().name)
             process.stdin.close()
         except OSError as why:
             process.kill()
             self.ensure_alive()
-            raise LabError(f"{self.name}: cannot push {', '.join(map(str, sources))}: {why}") from None
+            raise LabError(f"{self.name}: cannot push {what}: {why}") from None
         process.stdin = None
-        self.finish_transfer(process, limit, f"push {', '.join(map(str, sources))} to {directory}")
+        self.finish_transfer(process, limit, f"push {what}")
 
     def pull(self, sources, directory, limit=DEFAULT_LIMIT):
         """Files and directories of the node into `directory` on this machine (made if missing)."""
