@@ -294,7 +294,8 @@ Result<bool> Gate::keep(const std::vector<GateGrant>& granted) {
 }
 
 Result<void> Gate::remove() {
-  for (const auto& rules : std::to_array({make_nft_gate(), make_iptables_gate()})) {
+  for (const auto make : {make_nft_gate, make_iptables_gate}) {
+    const std::unique_ptr<GateRules> rules = make();
     CS_TRY(const std::optional<GateView> view, look_at(*rules));
     if (view) CS_CHECK(rules->remove());
   }
