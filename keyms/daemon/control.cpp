@@ -34,6 +34,26 @@ std::string refusal(const Error& error) {
 
 }  // namespace
 
+Result<json> read_request(std::string_view line) {
+  // What is nested more is not made at all: to copy it would take the stack.
+  bool deep = false;
+  const auto shallow = [&deep](int depth, json::parse_event_t, const json&) {
+    deep = deep || depth > static_cast<int>(ControlServer::most_depth);
+    return !deep;
+  };
+  json request = json::parse(line, shallow, false);
+  if (deep) return Error(ErrorKind::limit, "the request is nested too deep");
+  if (!request.is_object() || !request.contains("verb") || !request["verb"].is_string())
+    return Error(ErrorKind::invalid, "the request is no JSON object with a verb");
+  if (request.value("version", json(0)) != ControlServer::version) {
+    return Error(ErrorKind::unsupported, "the request is not of version 1 of the control socket")
+        .with_hint("install countersign and keymsd of the same release");
+  }
+  if (!request.emplace("arguments", json::object()).first->is_object())
+    return Error(ErrorKind::invalid, "the arguments are no JSON object");
+  return request;
+}
+
 struct ControlServer::Connection {
   UniqueFd fd;
   Request who;
@@ -157,28 +177,18 @@ void ControlServer::take_line(const std::shared_ptr<Connection>& connection,
                 : out["error"] = error_of(result.error());
     answer(alive, out);
   };
-  const json request = json::parse(line, nullptr, false);
-  if (!request.is_object() || !request.contains("verb") || !request["verb"].is_string()) {
-    reply(Error(ErrorKind::invalid, "the request is no JSON object with a verb"));
+  auto request = read_request(line);
+  if (!request.ok()) {
+    reply(std::move(request).error());
     return;
   }
-  if (request.value("version", json(0)) != version) {
-    reply(Error(ErrorKind::unsupported, "the request is not of version 1 of the control socket")
-              .with_hint("install countersign and keymsd of the same release"));
-    return;
-  }
-  connection->who.verb = request["verb"].get<std::string>();
-  const json arguments = request.value("arguments", json::object());
-  if (!arguments.is_object()) {
-    reply(Error(ErrorKind::invalid, "the arguments are no JSON object"));
-    return;
-  }
+  connection->who.verb = request.value()["verb"].get<std::string>();
   if (connection->who.verb == follow) {
     connection->follows = true;
     connection->asked = false;
     return;
   }
-  handler_(connection->who, arguments, reply);
+  handler_(connection->who, request.value()["arguments"], reply);
 }
 
 void ControlServer::answer(const std::shared_ptr<Connection>& connection, const json& line) {

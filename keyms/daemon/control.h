@@ -9,6 +9,7 @@
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -21,6 +22,7 @@ class ControlServer final : public LoopPart {
   static constexpr int version = 1;
   static constexpr std::size_t most_connections = 32;
   static constexpr std::size_t most_request = std::size_t{1} * 1024 * 1024;
+  static constexpr std::size_t most_depth = 16;  // of objects and lists in each other
   static constexpr std::size_t most_answer = std::size_t{32} * 1024 * 1024;
   static constexpr std::size_t most_unread = std::size_t{1} * 1024 * 1024;  // of a follower
   static constexpr std::chrono::seconds asks_within{10};
@@ -62,6 +64,9 @@ class ControlServer final : public LoopPart {
   Handler handler_;
   std::vector<std::shared_ptr<Connection>> connections_;
 };
+
+// A request's line: an object with a "verb", which is a text, and "arguments", which are an object.
+[[nodiscard]] Result<nlohmann::json> read_request(std::string_view line);
 
 // The other end: sends one request and waits for its answer, at most that long. Fails as the daemon
 // did, with its words (`refused` is true then); not_found where no daemon is.

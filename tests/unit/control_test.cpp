@@ -105,6 +105,19 @@ TEST_F(Control, RefusesWhatIsNoRequest) {
   EXPECT_TRUE(test::get(ask_daemon(path, "echo", json::object(), 5s)).contains("said"));
 }
 
+// Whatever follows such a request down, as a copy of it does, ends where the stack does.
+TEST_F(Control, ARequestThatIsNestedIsRefused) {
+  const std::string head = R"({"version":1,"verb":"echo","arguments":{"a":)";
+  for (const std::size_t depth : {ControlServer::most_depth - 1, std::size_t{400000}}) {
+    const json answer =
+        after(head + std::string(depth, '[') + "1" + std::string(depth, ']') + "}}\n");
+    EXPECT_EQ(answer["error"]["kind"], "limit") << depth;
+  }
+  const std::size_t fine = ControlServer::most_depth - 2;
+  const json answer = after(head + std::string(fine, '[') + "1" + std::string(fine, ']') + "}}\n");
+  EXPECT_TRUE(answer.value("ok", false)) << answer;
+}
+
 TEST_F(Control, ARequestThatIsTooLongIsRefused) {
   const UniqueFd fd = raw();
   const std::string much(1U << 16U, 'x');
