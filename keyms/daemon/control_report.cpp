@@ -138,12 +138,10 @@ json peer_json(ControlState& state, const Conductor& conductor, const Counterpar
   return out;
 }
 
-std::optional<KernelView> look_at_kernel(ControlState& state) {
+std::optional<KernelView> kernel_view(ControlState& state) {
   const Conductor* const conductor = conductor_of(state);
   if (conductor == nullptr || conductor->kernel() == nullptr) return std::nullopt;
-  auto view = conductor->kernel()->look();
-  if (!view.ok()) return std::nullopt;
-  return std::move(view).value();
+  return conductor->kernel()->view();
 }
 
 json peers_json(ControlState& state, const std::optional<KernelView>& view) {
@@ -170,7 +168,7 @@ json kernel_json(ControlState& state, const std::optional<KernelView>& view) {
     }
   }
   return {{"watched", view.has_value()},
-          {"gate", view ? xfrm::to_string(view->gate.kind) : ""},
+          {"gate", view ? xfrm::to_string(view->gate) : ""},
           {"drift", drift},
           {"waiting", view ? view->waiting.size() : 0}};
 }
@@ -210,12 +208,12 @@ json data_plane_json(ControlState& state) {
 }  // namespace
 
 json peers_of(ControlState& state) {
-  return {{"schema", 1}, {"peers", peers_json(state, look_at_kernel(state))}};
+  return {{"schema", 1}, {"peers", peers_json(state, kernel_view(state))}};
 }
 
 json status_of(ControlState& state) {
   const ControlState::About about = state.about();
-  const auto view = look_at_kernel(state);
+  const auto view = kernel_view(state);
   json out{{"schema", 1},
            {"ne_id", ""},
            {"release", about.release},

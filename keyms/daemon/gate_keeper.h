@@ -43,6 +43,7 @@ class GateKeeper {
   [[nodiscard]] BootTime deadline() const noexcept;
   void run();
 
+  [[nodiscard]] xfrm::GateKind kind() const noexcept { return gate_.kind(); }
   [[nodiscard]] Result<xfrm::GateView> look() const { return gate_.look(); }
   // SAs of which packets wait.
   [[nodiscard]] std::vector<xfrm::SaName> waiting() const;

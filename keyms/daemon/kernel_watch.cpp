@@ -344,9 +344,9 @@ Result<void> KernelWatch::run() {
   return {};
 }
 
-Result<KernelView> KernelWatch::look() {
+KernelView KernelWatch::view() {
   KernelView view;
-  CS_TRY(view.gate, gate_->look());
+  view.gate = gate_->kind();
   view.gate_lost = gate_->lost();
   const auto sas = sas_by_peer();
   for (const auto& [peer, pair] : pairs_) {

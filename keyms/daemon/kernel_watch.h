@@ -69,7 +69,7 @@ struct KernelView {
     std::size_t withheld = 0;  // agreed on, and not admitted while it stands restricted
     std::size_t hidden = 0;    // of those whose keys the kernel hides
   };
-  xfrm::GateView gate;  // with packets by peer and reason
+  xfrm::GateKind gate = xfrm::GateKind::nft;
   std::uint64_t gate_lost = 0;
   std::map<std::string, Pair> pairs;
   std::vector<xfrm::SaName> waiting;  // SAs of which packets are held
@@ -98,7 +98,10 @@ class KernelWatch final : public LoopPart {
   void on_sas(const std::string& peer, const Sas& sas);
   void on_sas_gone(const std::string& peer, const SasGone& gone);
 
-  [[nodiscard]] Result<KernelView> look();
+  // What it knows; the kernel is not asked.
+  [[nodiscard]] KernelView view();
+  // The gate as it is in the kernel, with packets by peer and reason.
+  [[nodiscard]] Result<xfrm::GateView> look_at_gate() const { return gate_->look(); }
 
   void wait(Waits& waits) const override;
   // Fails if the kernel cannot be watched any more: everything is closed then.

@@ -94,7 +94,7 @@ class KernelWatched : public testing::Test {
     ip("policy add src " + there + " dst " + here + " dir fwd" + back);
   }
   static Opening opening(KernelWatch& watch, const std::string& peer) {
-    for (const auto& one : get(watch.look()).gate.peers) {
+    for (const auto& one : get(watch.look_at_gate()).peers) {
       if (one.name == peer) return one.opening;
     }
     throw std::runtime_error("no such peer");
@@ -145,7 +145,7 @@ TEST_F(KernelWatched, OtherPoliciesCloseNothingThatIsGranted) {
     get(watch->set_policies({hamburg, policy_with("aachen-1", 3)}));
     EXPECT_EQ(opening(*watch, "hamburg-1"), Opening::listed);
     EXPECT_EQ(opening(*watch, "aachen-1"), Opening::closed);
-    EXPECT_TRUE(get(watch->look()).pairs.at("hamburg-1").in_session);
+    EXPECT_TRUE(watch->view().pairs.at("hamburg-1").in_session);
     ASSERT_TRUE(comes(*watch, [&] { return told_.has(Code::policy_missing); }))
         << "judged again, without any event";
     const Difference missing =
@@ -160,9 +160,9 @@ TEST_F(KernelWatched, OtherPoliciesCloseNothingThatIsGranted) {
     EXPECT_EQ(opening(*watch, "hamburg-1"), Opening::listed);
 
     get(watch->set_policies({policy_with("aachen-1", 3)}));
-    EXPECT_EQ(get(watch->look()).pairs.count("hamburg-1"), 0U);
+    EXPECT_EQ(watch->view().pairs.count("hamburg-1"), 0U);
     watch->stand("hamburg-1", Standing::granted);  // passed over
-    EXPECT_EQ(get(watch->look()).gate.peers.size(), 1U);
+    EXPECT_EQ(get(watch->look_at_gate()).peers.size(), 1U);
   });
 }
 
@@ -194,9 +194,8 @@ TEST_F(KernelWatched, AGateTakenAwayComesBackAsItStood) {
     watch->stand("hamburg-1", Standing::granted);
     get(netns_.must({"nft", "flush", "ruleset"}));
     ASSERT_TRUE(comes(*watch, [&] { return told_.has_trouble("took the gate away"); }));
-    const KernelView view = get(watch->look());
-    EXPECT_TRUE(view.gate.complete);
-    EXPECT_EQ(view.gate_lost, 1U);
+    EXPECT_TRUE(get(watch->look_at_gate()).complete);
+    EXPECT_EQ(watch->view().gate_lost, 1U);
     EXPECT_EQ(opening(*watch, "hamburg-1"), Opening::listed);
     EXPECT_EQ(opening(*watch, "aachen-1"), Opening::closed);
   });
@@ -209,7 +208,7 @@ TEST_F(KernelWatched, OwnSocketsAreNoDriftAndOthersAre) {
     UniqueFd listens =
         get(carrier::listen_for_peers({address("127.0.0.1"), 4739}, carrier::BesideIpsec::yes));
     get(own_.add_listener(listens.get()));
-    const auto audits = [&] { return get(watch->look()).mirror.audits; };
+    const auto audits = [&] { return watch->view().mirror.audits; };
     const auto before = audits();
     ASSERT_TRUE(comes(*watch, [&] { return audits() > before + 1; }));
     EXPECT_FALSE(told_.has(Code::socket_bypass));

@@ -132,9 +132,10 @@ class Session final : public LoopPart {
   }
 
   Result<void> look() {
-    CS_TRY(const KernelView view, watch_.look());
+    const KernelView view = watch_.view();
     const KernelView::Pair& pair = view.pairs.at(peer_);
-    const xfrm::GatePeerView& gate = view.gate.peers.at(0);
+    CS_TRY(const xfrm::GateView in_kernel, watch_.look_at_gate());
+    const xfrm::GatePeerView& gate = in_kernel.peers.at(0);
     print({{"event", "view"},
            {"standing", to_string(pair.standing)},
            {"opening", xfrm::to_string(gate.opening)},
