@@ -6,6 +6,7 @@
 
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <initializer_list>
 #include <optional>
@@ -36,7 +37,47 @@ using TomlWord = std::pair<std::string_view, T>;
          std::to_string(region.begin.column);
 }
 
+inline constexpr std::size_t most_key_parts = 16;  // as in part.part = 1
+
+// Where the string ends that begins there; the end of the text, if it does not.
+[[nodiscard]] inline std::size_t end_of_toml_string(std::string_view text, std::size_t begin) {
+  const char quote = text[begin];
+  const bool lines = text.substr(begin).starts_with(std::string(3, quote));
+  const std::string end(lines ? 3 : 1, quote);
+  for (std::size_t at = begin + end.size(); at < text.size(); ++at) {
+    if (text.substr(at).starts_with(end)) return at + end.size();
+    if (!lines && text[at] == '\n') return at;
+    if (quote == '"' && text[at] == '\\') ++at;
+  }
+  return text.size();
+}
+
+// The line of a key with more parts than that. toml++ nests a table for each, and takes them apart
+// by recursion: a hundred thousand end the program.
+[[nodiscard]] inline std::optional<std::size_t> line_of_long_key(std::string_view text) {
+  std::size_t parts = 1;
+  for (std::size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    if (c == '"' || c == '\'') {
+      at = end_of_toml_string(text, at);
+    } else if (c == '#') {
+      at = std::min(text.find('\n', at), text.size());
+    } else {
+      if (c == '.' && ++parts > most_key_parts)
+        return 1 + std::ranges::count(text.substr(0, at), '\n');
+      if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) parts = 1;
+      ++at;
+    }
+  }
+  return std::nullopt;
+}
+
 [[nodiscard]] inline Result<toml::table> parse_toml(std::string_view text, const TomlFile& file) {
+  if (const auto line = line_of_long_key(text)) {
+    return Error(ErrorKind::limit, file.name + ":" + std::to_string(*line) +
+                                       ": a key has at most " + std::to_string(most_key_parts) +
+                                       " parts");
+  }
   try {
     return toml::parse(text, file.name);
   } catch (const toml::parse_error& error) {

@@ -49,6 +49,43 @@ Result<Read> read(std::string_view text) {
   return out;
 }
 
+std::string repeated(const std::string& part, std::size_t count) {
+  std::string out = part;
+  for (std::size_t i = 1; i < count; ++i) out += "." + part;
+  return out;
+}
+
+TEST(TomlReader, AKeyOfManyPartsIsRefusedBeforeItIsNested) {
+  const TomlFile file{"f.toml", ""};
+  for (const std::size_t count : {cs::most_key_parts + 1, std::size_t{200000}}) {
+    for (const char* part : {"a", R"("x=\"")", "'#'", " a-_1 \t", "\"\""}) {
+      const std::string key = repeated(part, count);
+      for (const std::string& text :
+           {key + " = 1", "[" + key + "]", "[[" + key + "]]", "x = {" + key + " = 1}"}) {
+        const auto parsed = cs::parse_toml("# a.comment\ny = 1\n" + text + "\n", file);
+        ASSERT_FALSE(parsed.ok()) << part;
+        EXPECT_EQ(parsed.error().kind(), ErrorKind::limit) << part;
+        EXPECT_EQ(parsed.error().message(), "f.toml:3: a key has at most 16 parts");
+      }
+    }
+  }
+}
+
+TEST(TomlReader, DotsElsewhereAreNoKey) {
+  const TomlFile file{"f.toml", ""};
+  const std::string dots = repeated("a", 100);
+  const std::string three = R"(""")";
+  for (const std::string& text :
+       {repeated("a", cs::most_key_parts) + " = 1", "# " + dots + "\n", "x = \"" + dots + "\"",
+        "x = '" + dots + "'", "x = " + three + dots + "\n\\\"\"" + dots + three,
+        "x = '''" + dots + "\n''" + dots + "'''\ny = [\"" + dots + "\", 1.5, 1.5]",
+        "x = 1.5\n" + repeated("b", cs::most_key_parts) + " = 1"}) {
+    EXPECT_TRUE(cs::parse_toml(text, file).ok()) << text;
+  }
+  for (const std::string& unended : {"x = \"" + dots, "x = '''" + dots, "x = \"" + dots + "\\"})
+    EXPECT_EQ(cs::parse_toml(unended, file).error().kind(), ErrorKind::invalid) << unended;
+}
+
 TEST(TomlReader, GivesWhatIsThereAndLeavesTheRest) {
   const Read none = get(read(""));
   EXPECT_EQ(none.number, 7U);
