@@ -268,7 +268,8 @@ std::optional<Bytes> Play::misplaced() {
   const std::vector<Bytes>& from = choose_(2) == 0 ? delivered_ : heard_;
   if (from.empty()) return {};
   Bytes message = from.at(choose_(static_cast<std::uint32_t>(from.size())));
-  if (choose_(2) == 0 && (message[1] == 1 || message[1] == 2)) message[1] ^= 3U;
+  const bool is_hello = message.size() > 1 && (message[1] == 1 || message[1] == 2);
+  if (choose_(2) == 0 && is_hello) message[1] ^= 3U;
   return message;
 }
 
