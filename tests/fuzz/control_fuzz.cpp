@@ -2,6 +2,8 @@
 // A line that somebody types at keymsd's control socket: refused, or a verb with arguments that
 // nobody who walks or copies them is led down too far by; and as said again it is the same.
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "keyms/daemon/control.h"
 #include "tests/fuzz/fuzz.h"
@@ -11,11 +13,18 @@ using nlohmann::json;
 
 namespace {
 
-std::size_t depth_of(const json& value) {
-  std::size_t most = 0;
-  if (!value.is_structured()) return most;
-  for (const json& below : value) most = std::max(most, depth_of(below));
-  return most + 1;
+std::size_t depth_of(const json& request) {
+  std::size_t depth = 0;
+  for (std::vector<const json*> level{&request}; !level.empty(); ++depth) {
+    std::vector<const json*> below;
+    for (const json* const one : level) {
+      for (const json& inner : *one) {
+        if (inner.is_structured()) below.push_back(&inner);
+      }
+    }
+    level = std::move(below);
+  }
+  return depth;
 }
 
 }  // namespace
