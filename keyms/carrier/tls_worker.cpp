@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "keyms/session/hello_check.h"
+#include "keyms/session/messages.h"
 
 namespace cs::keyms::carrier {
 
@@ -53,6 +54,16 @@ constexpr Refusal refusal_of(HelloFault fault) {
 }
 static_assert(refusal_of(HelloFault::core_properties) == Refusal::core_properties);
 static_assert(refusal_of(HelloFault::statement_signature) == Refusal::statement_signature);
+
+// What a gateway that was called says instead of its hello.
+std::optional<Reason> refusal_in(ByteView message) {
+  const auto envelope = open_envelope(message);
+  if (!envelope.ok() || envelope->type != MessageType::refuse) return std::nullopt;
+  const auto refuse = decode_refuse(*envelope);
+  if (!refuse.ok()) return std::nullopt;
+  const std::string& code = refuse->reason.code;
+  return Reason{code.size() <= max_reason ? code : "refused", refuse->reason.text};
+}
 
 }  // namespace
 
@@ -313,6 +324,13 @@ std::optional<Refusal> TlsWorker::judge(const Connection& connection,
 // Whether the peer has proved what it must before keymsd hears of it.
 bool TlsWorker::take_hello(Id id, Connection& connection, ByteView message) {
   const auto hello = decode_hello(message);
+  if (!hello.ok() && connection.outgoing) {
+    // Whoever it is: their words, for the operator here.
+    if (const auto words = refusal_in(message)) {
+      end(id, words->code, connection.who + " refuses: " + words->sentence);
+      return false;
+    }
+  }
   std::optional<Refusal> refusal = Refusal::hello;
   if (hello.ok()) refusal = judge(connection, *hello);
   if (!refusal && !connection.outgoing &&

@@ -113,6 +113,7 @@ class OtherGateways(TwoGateways):
         self.await_standing("granted")
         self.attest_often(self.a, self.b, 4)
         self.await_event(self.b, peer="berlin", reason="too_often")
+        self.await_event(self.a, peer="hamburg", reason="too_often", text="more attestations were begun")
         self.assertLessEqual(self.b.peer("berlin")["granted_runs"], 8)
         # What was granted stays.
         self.await_standing("granted", 1)

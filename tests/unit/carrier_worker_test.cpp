@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "keyms/carrier/worker.h"
+#include "keyms/session/messages.h"
 #include "tests/unit/carrier_gateway.h"
 #include "tests/unit/service_messages.h"
 
@@ -103,6 +104,22 @@ TEST_F(TwoWorkers, TheResponderIsHeldToItsHelloToo) {
   const auto refused = next<Close>(a_);
   EXPECT_EQ(refused.reason.code, "core_properties");
   EXPECT_TRUE(both([&] { return a_.stats.counters.of(Refusal::core_properties) == 1; }));
+}
+
+TEST_F(TwoWorkers, WhyAHelloIsNotAnsweredIsTold) {
+  // The longest code that a session has is none of a carrier's.
+  for (const auto& [code, told] : {std::pair(std::string("too_often"), "too_often"),
+                                   std::pair(std::string(most_code, 'x'), "refused")}) {
+    called();
+    b_channel_ = next<Connect>(b_).channel;
+    const Refuse refusal{{code, "not within this minute"}};
+    get(b_.worker().send(Data{b_channel_, get(encode_refuse(refusal))}));
+    const auto reason = next<Close>(a_).reason;
+    EXPECT_EQ(reason.code, told);
+    EXPECT_TRUE(reason.sentence.ends_with(" refuses: not within this minute")) << reason.sentence;
+    next<Data>(b_);
+    next<Close>(b_);
+  }
 }
 
 TEST_F(TwoWorkers, WhoDoesNotAnswerIsUnreachable) {
