@@ -59,9 +59,14 @@ std::string_view hint_of(std::string_view code) {
 
 json faults_json(ControlState& state) {
   json out = json::array();
-  const std::string locked = state.about().locked;
-  if (!locked.empty())
-    out.push_back({{"code", "locked"}, {"text", locked}, {"hint", "countersign recover"}});
+  const ControlState::About about = state.about();
+  if (!about.locked.empty())
+    out.push_back({{"code", "locked"}, {"text", about.locked}, {"hint", "countersign recover"}});
+  if (!about.edited.empty()) {
+    out.push_back({{"code", "configuration"},
+                   {"text", about.edited},
+                   {"hint", "systemctl restart keymsd, before this machine is booted anew"}});
+  }
   if (const Conductor* conductor = conductor_of(state)) {
     for (const auto& [code, text] : conductor->faults())
       out.push_back({{"code", code}, {"text", text}, {"hint", hint_of(code)}});

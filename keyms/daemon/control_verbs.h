@@ -17,6 +17,7 @@ class ControlState {
     std::string release;
     WallTime since;
     std::string locked;  // why the store is not open; empty: it is
+    std::string edited;  // what is the matter with the configuration's file; empty: nothing
   };
   ControlState() = default;
   ControlState(const ControlState&) = delete;

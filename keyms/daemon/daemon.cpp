@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/user.h"
+#include "keyms/daemon/config_watch.h"
 #include "keyms/daemon/control_verbs.h"
 #include "keyms/daemon/running.h"
 
@@ -38,8 +39,9 @@ Result<UniqueFd> take_signals() {
 
 class Daemon final : public LoopPart, private ControlState {
  public:
-  Daemon(const DaemonConfig& config, std::string release, UniqueFd signals)
+  Daemon(const DaemonConfig& config, const std::string& path, std::string release, UniqueFd signals)
       : config_(&config),
+        config_watch_(path, configuration_digest(config), clock_),
         release_(std::move(release)),
         signals_(std::move(signals)),
         events_(clock_),
@@ -55,13 +57,16 @@ class Daemon final : public LoopPart, private ControlState {
   [[nodiscard]] Running* running() override { return running_ ? &*running_ : nullptr; }
   [[nodiscard]] Events& events() override { return events_; }
   [[nodiscard]] const Clock& clock() const override { return clock_; }
-  [[nodiscard]] About about() const override { return {release_, since_, locked_}; }
+  [[nodiscard]] About about() const override {
+    return {release_, since_, locked_, config_watch_.words()};
+  }
   void try_again() override {
     if (!running_ || !running_->conductor) next_try_ = clock_.boot();
   }
 
   Result<void> say_goodbye();
   void take_signal();
+  void tell_configuration();
   void try_to_open();
   [[nodiscard]] Result<void> open_tpm();
   [[nodiscard]] SignerService::Hooks signer_hooks();
@@ -76,8 +81,9 @@ class Daemon final : public LoopPart, private ControlState {
   void tell_systemd();
 
   const DaemonConfig* config_;
-  std::string release_;
   SystemClock clock_;
+  ConfigWatch config_watch_;
+  std::string release_;
   UniqueFd signals_;
   Events events_;
   WallTime since_;
@@ -128,6 +134,7 @@ Result<void> Daemon::say_goodbye() {
 void Daemon::wait(Waits& waits) const {
   waits.on(signals_.get());
   waits.until(next_try_);
+  waits.until(config_watch_.deadline());
   if (!running_) return;
   running_->desk->wait(waits);
   running_->signer->wait(waits);
@@ -136,6 +143,7 @@ void Daemon::wait(Waits& waits) const {
 
 Result<void> Daemon::run() {
   take_signal();
+  if (config_watch_.look()) tell_configuration();
   if (next_try_ && clock_.boot() >= *next_try_) try_to_open();
   if (!running_) return {};
   CS_CHECK(running_->desk->run());
@@ -152,6 +160,12 @@ void Daemon::take_signal() {
     if (info.ssi_signo == SIGHUP && running_ && running_->conductor)
       running_->conductor->reread_trust();
   }
+}
+
+void Daemon::tell_configuration() {
+  const std::string& words = config_watch_.words();
+  const EventKind kind = words.empty() ? EventKind::healed : EventKind::trouble;
+  events_.tell({kind, "", "configuration", words.empty() ? "it is as keymsd runs with" : words});
 }
 
 void Daemon::locked(const Error& why) {
@@ -269,9 +283,10 @@ void Daemon::tell_systemd() {
 
 }  // namespace
 
-Result<void> run_daemon(const DaemonConfig& config, const std::string& release) {
+Result<void> run_daemon(const DaemonConfig& config, const std::string& path,
+                        const std::string& release) {
   CS_TRY(UniqueFd signals, take_signals());
-  Daemon daemon(config, release, std::move(signals));
+  Daemon daemon(config, path, release, std::move(signals));
   return daemon.serve();
 }
 

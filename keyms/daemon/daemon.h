@@ -12,6 +12,9 @@ namespace cs::keyms {
 
 // Until a signal ends it. An error: it could not begin, or something failed that only a new
 // process can mend.
-Result<void> run_daemon(const DaemonConfig& config, const std::string& release);
+//
+// `path`: where the configuration was read.
+Result<void> run_daemon(const DaemonConfig& config, const std::string& path,
+                        const std::string& release);
 
 }  // namespace cs::keyms

@@ -29,7 +29,7 @@ int serve(const std::string& path) {
     return failed;
   }
   keep_memory();
-  const auto done = cs::keyms::run_daemon(*config, CS_VERSION);
+  const auto done = cs::keyms::run_daemon(*config, path, CS_VERSION);
   if (done.ok()) return 0;
   std::cerr << "<3>" << done.error().message() << '\n';
   return failed;

@@ -140,6 +140,34 @@ class State(TwoGateways):
         self.replace_state(self.a, self.b.directory / "state")
         self.await_locked(self.a, "TPM", "store", "key")
 
+    def boot(self):
+        self.a.power_off()
+        self.a.power_on()
+        self.a.start()
+
+    def test_a_configuration_that_was_edited_is_told_before_a_boot_locks_the_store(self):
+        self.agreed_and_granted()
+        self.a.configure(kernel={"audit_seconds": 30})
+        self.await_event(self.a, event="trouble", reason="configuration", text="was edited")
+        fault, = self.a.status()["faults"]
+        self.assertEqual((fault["code"], fault["hint"]), ("configuration", "systemctl restart keymsd, before this machine is booted anew"))
+        self.assertEqual(self.a.standing("hamburg"), "granted")
+        # As the words say: without a restart the store stays closed, with the former file it opens.
+        self.boot()
+        wait_for("locked", lambda: [one["code"] for one in self.a.status()["faults"]] == ["locked"], 15)
+        self.a.configure(kernel={"audit_seconds": 60})
+        self.await_event(self.a, event="trouble", reason="configuration")
+        self.boot()
+        self.await_standing("granted", 45)
+        # And with one it opens.
+        self.a.configure(kernel={"audit_seconds": 30})
+        self.a.stop()
+        self.a.start()
+        self.await_standing("granted", 45)
+        self.boot()
+        self.await_standing("granted", 45)
+        self.assertEqual(self.a.status()["faults"], [])
+
     def test_a_port_that_is_taken_is_waited_for(self):
         self.agreed_and_granted(more=SILENT)
         self.b.stop()

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <regex>
 #include <sstream>
 
 #include "keyms/daemon/config.h"
+#include "keyms/daemon/config_watch.h"
+#include "tests/support/manual_clock.h"
+#include "tests/support/scratch.h"
 #include "tests/support/unwrap.h"
 
 namespace cs::keyms {
@@ -160,6 +164,38 @@ TEST(DaemonConfig, WhatIsMeasuredChangesWithWhatDecides) {
                              "[kernel]\ntranslator_port = 1", "[kernel]\naudit_seconds = 61"}) {
     EXPECT_NE(configuration_digest(parse(change)), before) << change;
   }
+}
+
+TEST(ConfigWatch, TellsOnceWhatWouldKeepTheStoreClosed) {
+  const test::Scratch scratch = get(test::Scratch::create());
+  const std::string path = scratch.file("keymsd.toml");
+  const auto write = [&](const std::string& text) { std::ofstream(path) << text; };
+  test::ManualClock clock;
+  ConfigWatch watch(path, configuration_digest(parse("[kernel]\naudit_seconds = 30\n")), clock);
+  const auto look = [&] {
+    clock.advance(ConfigWatch::looks_every);
+    const bool others = watch.look();
+    EXPECT_FALSE(watch.look());  // not yet again
+    return others;
+  };
+  write("[kernel]\naudit_seconds = 30 # seconds\n[network]\ncarrier = \"\"\n");
+  EXPECT_FALSE(look());
+  EXPECT_EQ(watch.words(), "");
+  write("[kernel]\naudit_seconds = 31\n");
+  EXPECT_TRUE(look());
+  EXPECT_EQ(watch.words(),
+            path + " was edited since keymsd began: its store will not open after the next boot");
+  EXPECT_FALSE(look());
+  write("[kernel]\naudit_secs = 31\n");
+  EXPECT_TRUE(look());
+  EXPECT_TRUE(watch.words().starts_with("keymsd will not start again: " + path + ":2:1: "))
+      << watch.words();
+  std::filesystem::remove(path);
+  EXPECT_TRUE(look());
+  EXPECT_TRUE(watch.words().starts_with("keymsd will not start again: ")) << watch.words();
+  write("[kernel]\naudit_seconds = 30\n");
+  EXPECT_TRUE(look());
+  EXPECT_EQ(watch.words(), "");
 }
 
 }  // namespace

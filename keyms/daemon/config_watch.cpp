@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "keyms/daemon/config_watch.h"
+
+#include <utility>
+
+namespace cs::keyms {
+
+bool ConfigWatch::look() {
+  if (clock_->boot() < next_) return false;
+  next_ = clock_->boot() + looks_every;
+  return std::exchange(words_, compare()) != words_;
+}
+
+std::string ConfigWatch::compare() const {
+  const auto config = read_daemon_config(path_);
+  if (!config.ok()) return "keymsd will not start again: " + config.error().message();
+  if (configuration_digest(*config) == running_) return {};
+  return path_ + " was edited since keymsd began: its store will not open after the next boot";
+}
+
+}  // namespace cs::keyms
