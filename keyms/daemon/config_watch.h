@@ -20,20 +20,24 @@ class ConfigWatch {
   ConfigWatch(std::string path, const Hash& running, const Clock& clock)
       : path_(std::move(path)), running_(running), clock_(&clock) {}
 
-  // Past the deadline: whether words() are others than they were.
+  struct Finding {
+    std::string words;  // empty: nothing is the matter
+    std::string mend;
+    bool operator==(const Finding&) const = default;
+  };
+  // Past the deadline: whether the finding is another than it was.
   [[nodiscard]] BootTime deadline() const noexcept { return next_; }
   [[nodiscard]] bool look();
-  // What is the matter; empty: nothing is.
-  [[nodiscard]] const std::string& words() const noexcept { return words_; }
+  [[nodiscard]] const Finding& found() const noexcept { return found_; }
 
  private:
-  [[nodiscard]] std::string compare() const;
+  [[nodiscard]] Finding compare() const;
 
   std::string path_;
   Hash running_;
   const Clock* clock_;
   BootTime next_;
-  std::string words_;
+  Finding found_;
 };
 
 }  // namespace cs::keyms

@@ -62,10 +62,10 @@ json faults_json(ControlState& state) {
   const ControlState::About about = state.about();
   if (!about.locked.empty())
     out.push_back({{"code", "locked"}, {"text", about.locked}, {"hint", "countersign recover"}});
-  if (!about.edited.empty()) {
+  if (!about.configuration.words.empty()) {
     out.push_back({{"code", "configuration"},
-                   {"text", about.edited},
-                   {"hint", "systemctl restart keymsd, before this machine is booted anew"}});
+                   {"text", about.configuration.words},
+                   {"hint", about.configuration.mend}});
   }
   if (const Conductor* conductor = conductor_of(state)) {
     for (const auto& [code, text] : conductor->faults())

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "keyms/daemon/config_watch.h"
 #include "keyms/daemon/control.h"
 #include "keyms/daemon/running.h"
 
@@ -17,7 +18,7 @@ class ControlState {
     std::string release;
     WallTime since;
     std::string locked;  // why the store is not open; empty: it is
-    std::string edited;  // what is the matter with the configuration's file; empty: nothing
+    ConfigWatch::Finding configuration;
   };
   ControlState() = default;
   ControlState(const ControlState&) = delete;

@@ -58,7 +58,7 @@ class Daemon final : public LoopPart, private ControlState {
   [[nodiscard]] Events& events() override { return events_; }
   [[nodiscard]] const Clock& clock() const override { return clock_; }
   [[nodiscard]] About about() const override {
-    return {release_, since_, locked_, config_watch_.words()};
+    return {release_, since_, locked_, config_watch_.found()};
   }
   void try_again() override {
     if (!running_ || !running_->conductor) next_try_ = clock_.boot();
@@ -134,7 +134,7 @@ Result<void> Daemon::say_goodbye() {
 void Daemon::wait(Waits& waits) const {
   waits.on(signals_.get());
   waits.until(next_try_);
-  waits.until(config_watch_.deadline());
+  if (locked_.empty()) waits.until(config_watch_.deadline());
   if (!running_) return;
   running_->desk->wait(waits);
   running_->signer->wait(waits);
@@ -143,7 +143,8 @@ void Daemon::wait(Waits& waits) const {
 
 Result<void> Daemon::run() {
   take_signal();
-  if (config_watch_.look()) tell_configuration();
+  // What opens a closed store may be another configuration.
+  if (locked_.empty() && config_watch_.look()) tell_configuration();
   if (next_try_ && clock_.boot() >= *next_try_) try_to_open();
   if (!running_) return {};
   CS_CHECK(running_->desk->run());
@@ -163,9 +164,12 @@ void Daemon::take_signal() {
 }
 
 void Daemon::tell_configuration() {
-  const std::string& words = config_watch_.words();
-  const EventKind kind = words.empty() ? EventKind::healed : EventKind::trouble;
-  events_.tell({kind, "", "configuration", words.empty() ? "it is as keymsd runs with" : words});
+  const auto& [words, mend] = config_watch_.found();
+  if (words.empty()) {
+    events_.tell({EventKind::healed, "", "configuration", "the file is what keymsd runs with"});
+  } else {
+    events_.tell({EventKind::trouble, "", "configuration", words + "; " + mend});
+  }
 }
 
 void Daemon::locked(const Error& why) {

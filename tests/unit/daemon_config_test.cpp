@@ -180,22 +180,24 @@ TEST(ConfigWatch, TellsOnceWhatWouldKeepTheStoreClosed) {
   };
   write("[kernel]\naudit_seconds = 30 # seconds\n[network]\ncarrier = \"\"\n");
   EXPECT_FALSE(look());
-  EXPECT_EQ(watch.words(), "");
+  EXPECT_EQ(watch.found().words, "");
   write("[kernel]\naudit_seconds = 31\n");
   EXPECT_TRUE(look());
-  EXPECT_EQ(watch.words(),
+  EXPECT_EQ(watch.found().words,
             path + " was edited since keymsd began: its store will not open after the next boot");
   EXPECT_FALSE(look());
   write("[kernel]\naudit_secs = 31\n");
   EXPECT_TRUE(look());
-  EXPECT_TRUE(watch.words().starts_with("keymsd will not start again: " + path + ":2:1: "))
-      << watch.words();
+  EXPECT_TRUE(watch.found().words.starts_with("keymsd will not start again: " + path + ":2:1: "))
+      << watch.found().words;
+  EXPECT_EQ(watch.found().mend, "mend " + path);
   std::filesystem::remove(path);
   EXPECT_TRUE(look());
-  EXPECT_TRUE(watch.words().starts_with("keymsd will not start again: ")) << watch.words();
+  EXPECT_TRUE(watch.found().words.starts_with("keymsd will not start again: "))
+      << watch.found().words;
   write("[kernel]\naudit_seconds = 30\n");
   EXPECT_TRUE(look());
-  EXPECT_EQ(watch.words(), "");
+  EXPECT_EQ(watch.found().words, "");
 }
 
 }  // namespace
