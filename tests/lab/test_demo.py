@@ -38,7 +38,7 @@ class Demo(unittest.TestCase):
 
     def test_all_is_as_it_should_be(self):
         process = self.start()
-        said, _ = process.communicate(timeout=900)
+        said, _ = process.communicate(timeout=1500)
         print(said)
         self.assertEqual(process.returncode, 0)
         told = json.loads((self.out / "verdicts.json").read_text())
