@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import socket
+import subprocess
 import sys
 import time
 from collections import deque
@@ -59,7 +60,15 @@ class Flood(TwoGateways):
         self.await_standing("granted")
         return time.monotonic() - begun
 
-    def test_flood(self):
+    def test_of_a_peer_at_the_address_that_the_policy_has(self):
+        self.flood()
+
+    def test_of_a_peer_at_another_address(self):
+        """Which has no place of its own among those who have proved nothing yet."""
+        subprocess.run(["ip", "route", "replace", "local", "127.0.0.1", "dev", "lo", "table", "local", "src", "127.250.0.1"], check=True)
+        self.flood()
+
+    def flood(self):
         self.agreed_and_granted()
         alone = self.attests_in()
         before = most = self.resident()
